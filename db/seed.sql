@@ -1,0 +1,46 @@
+-- Plans, and two demo tenants of different trades and languages. No secrets: tokens are Windmill
+-- variables, API keys are added by whoever sets up the installation. Safe to run again.
+
+insert into plans (code, name, monthly_messages, monthly_tokens) values
+  ('free', 'Free', 200, 200000),
+  ('pro', 'Pro', 5000, 5000000),
+  ('enterprise', 'Enterprise', 100000, 100000000)
+on conflict (code) do nothing;
+
+insert into organizations (organization_id, slug, name, plan_code) values
+  ('11111111-1111-4111-8111-111111111111', 'bicis-ribera', 'Bicis Ribera', 'pro'),
+  ('22222222-2222-4222-8222-222222222222', 'harbour-dental', 'Harbour Dental', 'pro')
+on conflict do nothing;
+
+insert into chatbots (organization_id, id, slug, name, language, persona, fallback_text, facts) values
+  ('11111111-1111-4111-8111-111111111111', '1b1c1d1e-0000-4000-8000-000000000001', 'bicis-ribera', 'Bicis Ribera', 'es',
+   'Bicis Ribera es un taller y tienda de bicicletas de barrio en Sevilla. Trata a la gente de tú, con calma y buen humor, y no promete lo que el taller no haya confirmado.',
+   'Ahora mismo no puedo responder. Te escribe una persona del taller en cuanto pueda.',
+   '[{"topic": "Horario", "text": "Abrimos de lunes a viernes de 10:00 a 14:00 y de 17:00 a 20:30, y los sábados de 10:00 a 14:00. Los domingos cerramos."},
+     {"topic": "Dirección", "text": "Estamos en la calle Ribera 18, en Sevilla, a dos minutos del puente. Delante de la puerta se puede parar para descargar la bici."},
+     {"topic": "Precios de reparación", "text": "La puesta a punto cuesta 45 €, arreglar un pinchazo 9 € con la cámara incluida y ajustar los frenos 15 €. Siempre damos presupuesto antes de empezar."},
+     {"topic": "Alquiler", "text": "Alquilamos bicis de paseo por 12 € al día y eléctricas por 28 € al día, con casco y candado. Pedimos DNI y una fianza de 50 €."},
+     {"topic": "Cita de taller", "text": "Para dejar la bici en el taller basta con venir; en primavera conviene pedir cita por aquí con un día de antelación. La mayoría de las reparaciones están en 48 horas."},
+     {"topic": "Pago", "text": "Se puede pagar en efectivo, con tarjeta o por Bizum. Las bicis nuevas, también a plazos sin intereses hasta 6 meses."},
+     {"topic": "Garantía", "text": "Las reparaciones tienen tres meses de garantía y las bicis nuevas tres años."},
+     {"topic": "Bicis eléctricas", "text": "Reparamos bicis eléctricas de todas las marcas, menos el interior de motores y baterías, que enviamos al fabricante."}]'),
+  ('22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002', 'harbour-dental', 'Harbour Dental', 'en',
+   'Harbour Dental is a family dental practice in Bristol. Be warm, brief and precise. Never diagnose; for pain or swelling offer the emergency slot.',
+   'I cannot answer right now. Someone from our reception will write to you shortly.',
+   '[{"topic": "Opening hours", "text": "We are open Monday to Friday from 8:30 to 18:00 and every second Saturday from 9:00 to 13:00. We are closed on Sundays."},
+     {"topic": "Address and parking", "text": "You find us at 7 Quay Street, Bristol, next to the ferry landing. There is free parking for patients behind the building."},
+     {"topic": "Prices", "text": "A check-up costs £52, a hygienist visit £68, a white filling from £110 and teeth whitening £290."},
+     {"topic": "Appointments", "text": "Tell us your name and two times that suit you and reception will confirm an appointment. Please cancel at least 24 hours ahead; later cancellations cost £25."},
+     {"topic": "Emergency", "text": "For pain, swelling or a broken tooth we keep two emergency slots every weekday, at 11:30 and 16:30. Write here or call 0117 496 0123. If you have trouble breathing or swallowing, call 999."},
+     {"topic": "Payment and insurance", "text": "We take cards and cash, accept Bupa and Denplan, and offer interest-free instalments for treatments over £300."},
+     {"topic": "New patients", "text": "We welcome new patients, private and children on the NHS. Please arrive ten minutes early with a photo ID and a list of your medication."},
+     {"topic": "Children", "text": "Children are seen from their first tooth on; check-ups for under-18s are free on the NHS."}]')
+on conflict do nothing;
+
+insert into whatsapp_numbers
+  (phone_number_id, organization_id, chatbot_id, app_id, waba_id, display_phone_number, access_token_path) values
+  ('100000000000001', '11111111-1111-4111-8111-111111111111', '1b1c1d1e-0000-4000-8000-000000000001',
+   'demo-app', '200000000000001', '+34 954 000 101', 'f/whatsapp/access_token_bicis_ribera'),
+  ('100000000000002', '22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002',
+   'demo-app', '200000000000002', '+44 117 496 0102', 'f/whatsapp/access_token_harbour_dental')
+on conflict do nothing;

@@ -1,0 +1,38 @@
+"""Alerts: what a person has to look at. Repeats of an open alert are counted, not added."""
+
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from f.lib.database import Connection
+
+RAISE_ALERT = """
+insert into system_alerts (organization_id, kind, subject, details)
+values (%(organization_id)s, %(kind)s, %(subject)s, %(details)s)
+on conflict (organization_id, kind, subject) where resolved_at is null
+do update set occurrences = system_alerts.occurrences + 1, last_at = now(), details = excluded.details
+"""
+
+RESOLVE_ALERT = """
+update system_alerts set resolved_at = now()
+where organization_id = %(organization_id)s and kind = %(kind)s and subject = %(subject)s and resolved_at is null
+"""
+
+
+def raise_alert(
+    connection: Connection, organization_id: str | None, kind: str, subject: str, details: dict[str, Any]
+) -> None:
+    """Raise or count the alert `kind` about `subject` (an id) inside the caller's transaction.
+
+    `details` names causes and ids, never what customers wrote. `organization_id` is None for
+    what concerns the operators of the installation.
+    """
+    connection.execute(
+        RAISE_ALERT,
+        {"organization_id": organization_id, "kind": kind, "subject": subject, "details": Jsonb(details)},
+    )
+
+
+def resolve_alert(connection: Connection, organization_id: str, kind: str, subject: str) -> None:
+    """Close the alert when what it was about has settled itself."""
+    connection.execute(RESOLVE_ALERT, {"organization_id": organization_id, "kind": kind, "subject": subject})

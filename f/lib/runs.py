@@ -1,0 +1,49 @@
+"""Runs of Windmill, started and read over its API. `client` is a `wmill.Windmill`."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+MESSAGE_FLOW = "f/whatsapp/webhook_processor"
+
+
+def start_flow(client: Any, path: str, arguments: dict[str, Any], job_id: UUID) -> bool:
+    """Queue a run of the flow `path` under `job_id`; False when that id is known already.
+
+    Raises httpx.HTTPStatusError for any other refusal.
+    """
+    response = client.client.post(
+        f"/w/{client.workspace}/jobs/run/f/{path}", params={"job_id": str(job_id)}, json=arguments
+    )
+    if response.status_code == httpx.codes.BAD_REQUEST and f"Job with id {job_id} already exists" in response.text:
+        return False
+    response.raise_for_status()
+    return True
+
+
+def failed_runs(client: Any, path: str, since: str, page_size: int = 100) -> Iterator[dict[str, Any]]:
+    """Unsuccessful runs of the flow `path` that were created after `since` (ISO time), newest first."""
+    page = 1
+    while True:
+        rows = client.get(
+            f"/w/{client.workspace}/jobs/completed/list",
+            params={
+                "script_path_exact": path,
+                "success": "false",
+                "created_after": since,
+                "order_desc": "true",
+                "per_page": page_size,
+                "page": page,
+            },
+        ).json()
+        yield from rows
+        if len(rows) < page_size:
+            return
+        page += 1
+
+
+def arguments_of(client: Any, job_id: str) -> dict[str, Any]:
+    """The arguments that a run was started with."""
+    return client.get(f"/w/{client.workspace}/jobs_u/get/{job_id}").json().get("args") or {}

@@ -1,0 +1,150 @@
+"""Step 2: let the chatbot's model answer everything that waits, and write the reply to the outbox."""
+
+import logging
+import threading
+from typing import Any
+
+import httpx
+from psycopg.types.json import Jsonb
+
+from f.agent.loop import Answer, Limits, ModelError, run_loop
+from f.agent.models import build_model
+from f.agent.prompts import build_messages
+from f.lib.alerts import raise_alert
+from f.lib.database import Connection, connect, tenant
+from f.whatsapp import queries
+from f.whatsapp.cloud_api import CloudApi
+from f.whatsapp.leases import LeaseLost, Turn, hold_lease
+from f.whatsapp.replies import split_reply, to_markup
+
+#: Messages of the conversation that the model sees besides those that wait.
+HISTORY_MESSAGES = 20
+
+#: Longest text of one waiting message that the model sees, in characters.
+MESSAGE_CHARACTERS = 8000
+
+
+def main(database: dict, turn: dict, whatsapp: dict, access_token: str, model: dict | None = None) -> dict:
+    """Purpose: one reply for all messages that wait, written before anything is sent.
+
+    Input: the resources for database, WhatsApp's API and the model's provider (None for the demo
+    model), the number's token, and `turn` from load_context.
+
+    A provider's error ends in the chatbot's fallback text and an alert. Returns `state`:
+    "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
+    "superseded" when another run has taken the conversation over.
+    """
+    this = Turn.of(turn)
+    with connect(database) as connection:
+        try:
+            context = read_context(connection, this)
+            if "state" in context:
+                return {"state": context["state"]}
+            reader = show_reading(whatsapp, context["phone_number_id"], access_token, context["waiting"][-1]["wamid"])
+            answer, error = think(connection, this, context, model)
+            write(connection, this, context, answer, error)
+            reader.join(timeout=5)
+        except LeaseLost:
+            return {"state": "superseded"}
+    return {"state": "generated"}
+
+
+def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
+    with tenant(connection, turn.organization_id):
+        conversation = hold_lease(connection, turn)
+        generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
+        if generated is None or generated["generated_at"] is not None:
+            return {"state": "generated"}
+        if conversation["mode"] == "person":
+            connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
+            return {"state": "handed_over"}
+        values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
+        waiting = connection.execute(queries.READ_WAITING, values).fetchall()
+        if not waiting:
+            return {"state": "nothing waits"}
+        return {
+            "phone_number_id": conversation["phone_number_id"],
+            "chatbot": connection.execute(queries.READ_CHATBOT, values).fetchone(),
+            "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
+            "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
+        }
+
+
+def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid: str) -> threading.Thread:
+    """Blue ticks and typing dots while the model thinks. A courtesy: the reply does not depend on it."""
+
+    def show() -> None:
+        try:
+            with CloudApi(whatsapp, phone_number_id, access_token) as api:
+                api.mark_read(wamid)
+        except httpx.HTTPError as error:
+            logging.warning("could not mark the message as read: %s", type(error).__name__)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    return thread
+
+
+def think(
+    connection: Connection, turn: Turn, context: dict[str, Any], resource: dict | None
+) -> tuple[Answer, str | None]:
+    """The model's answer, or the fallback text and why."""
+    chatbot = context["chatbot"]
+
+    def renew() -> None:
+        with tenant(connection, turn.organization_id):
+            hold_lease(connection, turn)
+
+    answer = Answer()
+    try:
+        run_loop(
+            build_model(chatbot, resource),
+            build_messages(chatbot, context["history"], context["waiting"]),
+            tools=(),
+            limits=Limits(steps=chatbot["max_steps"]),
+            answer=answer,
+            before_call=renew,
+        )
+    except ModelError as error:
+        answer.model = answer.model or chatbot["model_name"]
+        answer.text = chatbot["fallback_text"]
+        return answer, error.reason
+    return answer, None
+
+
+def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> None:
+    """Reply, usage and the turn's record, all or nothing, under the lease."""
+    with tenant(connection, turn.organization_id):
+        hold_lease(connection, turn)
+        values = {
+            **turn.parameters,
+            "event_ids": [row["id"] for row in context["waiting"]],
+            "model": answer.model,
+            "steps": Jsonb(answer.steps),
+            "tools": Jsonb(answer.tools),
+            "error": error,
+            "prompt_tokens": sum(call.prompt_tokens for call in answer.usage),
+            "completion_tokens": sum(call.completion_tokens for call in answer.usage),
+        }
+        generated = connection.execute(queries.READ_TURN, values).fetchone()
+        if generated is None or generated["generated_at"] is not None:
+            return  # the same step, started twice, was faster
+        connection.execute(queries.ATTACH_EVENTS, values)
+        for position, body in enumerate(split_reply(to_markup(answer.text))):
+            connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
+        for number, call in enumerate(answer.usage):
+            connection.execute(
+                queries.STORE_USAGE,
+                {
+                    **turn.parameters,
+                    "call": number,
+                    "model": call.model,
+                    "prompt_tokens": call.prompt_tokens,
+                    "completion_tokens": call.completion_tokens,
+                },
+            )
+        connection.execute(queries.STORE_GENERATED, values)
+        if error is not None:
+            raise_alert(
+                connection, turn.organization_id, "model_failed", answer.model, {"reason": error, **turn.parameters}
+            )

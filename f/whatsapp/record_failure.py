@@ -1,0 +1,36 @@
+"""What the flow does when a step has failed for good: nothing ends silently."""
+
+from psycopg.types.json import Jsonb
+
+from f.lib.alerts import raise_alert
+from f.lib.database import connect, tenant
+from f.whatsapp import queries
+from f.whatsapp.leases import LeaseLost, Turn, hold_lease
+
+
+def main(database: dict, error: dict, turn: dict | None = None) -> dict:
+    """Purpose: the messages of a turn that failed get their outcome, and an operator an alert.
+
+    Input: Windmill's `error` (`name`, `message`, `step_id`) and the turn, None when the first
+    step failed; its message is found again by the sweep. What is being sent is left to the
+    sweep as well: it may have gone out. Returns `state`: "recorded" or "superseded".
+    """
+    details = {"step": error.get("step_id"), "error": error.get("name")}
+    with connect(database) as connection:
+        if turn is None:
+            raise_alert(connection, None, "message_not_stored", str(error.get("step_id")), details)
+            return {"state": "recorded"}
+        this = Turn.of(turn)
+        reason = f"{error.get('name')} in {error.get('step_id')}"
+        values = {**this.parameters, "position": 0, "error": Jsonb({"reason": reason}), "outcome_reason": reason}
+        try:
+            with tenant(connection, this.organization_id):
+                hold_lease(connection, this)
+                connection.execute(queries.FAIL_UNSENT, values)
+                connection.execute(queries.FAIL_EVENTS, values)
+                connection.execute(queries.FINISH_TURN, {**values, "error": reason})
+                connection.execute(queries.RELEASE_LEASE, values)
+                raise_alert(connection, this.organization_id, "turn_failed", this.turn_id, details)
+        except LeaseLost:
+            return {"state": "superseded"}
+    return {"state": "recorded"}
