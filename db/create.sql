@@ -215,10 +215,10 @@ create table messages (
   received_at timestamptz not null default now(),
   position integer not null default 0,
   primary key (organization_id, id),
-  unique (organization_id, conversation_id, wamid),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
+create unique index messages_inbound on messages (organization_id, conversation_id, wamid) where direction = 'in';
 create index messages_history on messages (organization_id, conversation_id, sent_at, received_at, position);
 
 create table outbox (

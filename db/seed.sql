@@ -23,6 +23,7 @@ insert into chatbots (organization_id, id, slug, name, language, persona, fallba
      {"topic": "Cita de taller", "text": "Para dejar la bici en el taller basta con venir; en primavera conviene pedir cita por aquí con un día de antelación. La mayoría de las reparaciones están en 48 horas."},
      {"topic": "Pago", "text": "Se puede pagar en efectivo, con tarjeta o por Bizum. Las bicis nuevas, también a plazos sin intereses hasta 6 meses."},
      {"topic": "Garantía", "text": "Las reparaciones tienen tres meses de garantía y las bicis nuevas tres años."},
+     {"topic": "Contacto", "text": "Por aquí te escribimos en horario de tienda; por teléfono, en el 954 000 101. Si prefieres hablar con una persona del taller, dínoslo y te llamamos."},
      {"topic": "Bicis eléctricas", "text": "Reparamos bicis eléctricas de todas las marcas, menos el interior de motores y baterías, que enviamos al fabricante."}]'),
   ('22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002', 'harbour-dental', 'Harbour Dental', 'en',
    'Harbour Dental is a family dental practice in Bristol. Be warm, brief and precise. Never diagnose; for pain or swelling offer the emergency slot.',

@@ -11,7 +11,10 @@ from psycopg.rows import dict_row
 Connection = psycopg.Connection[dict[str, Any]]
 
 #: A statement that takes longer is a fault; a step is repeated rather than left hanging.
-SESSION = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=20s -c application_name=millrace"
+SESSION = (
+    "-c application_name=millrace -c statement_timeout=15s -c lock_timeout=10s"
+    " -c idle_in_transaction_session_timeout=20s"
+)
 
 
 @contextmanager

@@ -127,6 +127,7 @@ READ_WAITING = """
 select e.id, e.wamid, m.body
 from webhook_events e
 join messages m on (m.organization_id, m.conversation_id, m.wamid) = (e.organization_id, e.conversation_id, e.wamid)
+                  and m.direction = 'in'
 where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s and e.outcome is null
 order by e.sent_at, e.received_at, e.position, e.id
 """

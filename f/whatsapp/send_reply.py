@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import wmill
 from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
@@ -133,6 +132,9 @@ def finished_before(connection: Connection, turn: Turn) -> bool:
 
 
 def continue_with(turn: Turn) -> None:
+    """Queue the run that answers what waits; its id lets a repeated step find it queued."""
+    import wmill  # a third of a second that most replies do not need
+
     conversation = {"organization_id": turn.organization_id, "conversation_id": turn.conversation_id}
     start_flow(
         wmill.Windmill(),

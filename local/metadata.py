@@ -1,0 +1,163 @@
+"""Make what Windmill wants beside each script: schema, lock and hashes.
+
+Offline: `wmill generate-metadata` reads signatures itself and asks a server only who it is
+talking to, so a stub answers; locks come from uv, with the versions of requirements.lock.
+"""
+
+import ast
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import yaml
+
+#: Extras that a lock needs although an import does not show them.
+EXTRAS = {"psycopg": "psycopg[binary]"}
+
+PYTHON = "3.11"
+
+
+def generate(root: Path, wmill: list[str], uv: str) -> None:
+    """Bring every `.script.yaml`, `.script.lock` and `wmill-lock.yaml` below `root` up to date."""
+    scripts = sorted(path for folder in ("f", "u") for path in (root / folder).rglob("*.py") if not _inline(path))
+    with _identity_stub() as url:
+        server = ["--base-url", url, "--workspace", "local", "--token", "none"]
+        _run([*wmill, "generate-metadata", "--schema-only", "--yes", *server], root)
+        for script in scripts:
+            _describe(script)
+            lock = write_lock(third_party(script, root), root, uv)
+            script.with_suffix(".script.lock").write_text(lock)
+        _run([*wmill, "generate-metadata", "rehash", *server], root)
+
+
+def third_party(script: Path, root: Path) -> frozenset[str]:
+    """Distributions that `script` imports, itself or through modules of the workspace."""
+    found: set[str] = set()
+    seen: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module in _imports(path):
+            top = module.split(".")[0]
+            if top in ("f", "u"):
+                waiting += [p for p in _module_files(module, root) if p.exists()]
+            elif top not in sys.stdlib_module_names:
+                found.add(_distribution(top))
+    return frozenset(found)
+
+
+@cache
+def write_lock(distributions: frozenset[str], root: Path, uv: str) -> str:
+    """The pins of `distributions` and what they need, one a line, as Windmill writes them."""
+    if not distributions:
+        return f"# py: {PYTHON}\n"
+    command = [uv, "pip", "compile", "-", "--no-header", "--strip-extras", "--no-annotate", "--quiet"]
+    command += [
+        "--python-version",
+        PYTHON,
+        "--python-platform",
+        "linux",
+        "--constraint",
+        str(root / "requirements.lock"),
+    ]
+    wanted = "\n".join(EXTRAS.get(name, name) for name in sorted(distributions))
+    pins = subprocess.run(command, input=wanted, text=True, capture_output=True, check=False)
+    if pins.returncode:
+        raise SystemExit(f"uv could not resolve {sorted(distributions)}:\n{pins.stderr}")
+    return f"# py: {PYTHON}\n{pins.stdout.strip()}\n"
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_files(module: str, root: Path) -> list[Path]:
+    return [root.joinpath(*module.split(".")).with_suffix(".py")]
+
+
+@cache
+def _distribution(top: str) -> str:
+    try:
+        return packages_distributions()[top][0].lower()
+    except KeyError:
+        raise SystemExit(f"no installed package provides `import {top}`: add it to pyproject.toml") from None
+
+
+def _describe(script: Path) -> None:
+    """Show the first line of the module's docstring in Windmill's list of scripts, and main's as description."""
+    tree = ast.parse(script.read_text())
+    summary = (ast.get_docstring(tree) or "").split("\n")[0].rstrip(".")
+    main = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "main"), None)
+    path = script.with_suffix(".script.yaml")
+    metadata = yaml.safe_load(path.read_text())
+    metadata["summary"] = summary
+    metadata["description"] = (ast.get_docstring(main) or "") if main else "Shared module: imported by scripts."
+    path.write_text(yaml.dump(metadata, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, lists indented: as the `wmill` CLI writes them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _inline(path: Path) -> bool:
+    return any(part.endswith("__flow") for part in path.parts)
+
+
+def _run(command: list[str], root: Path) -> None:
+    done = subprocess.run(command, cwd=root, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+@contextmanager
+def _identity_stub() -> Iterator[str]:
+    """A server that only says who the user is: all that the CLI asks for when it works on files."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/api/users/whoami"
+            body = json.dumps({"username": "admin", "email": "admin@localhost", "is_admin": True}).encode()
+            self.send_response(200 if known else 404)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not of interest."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
