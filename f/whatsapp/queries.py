@@ -154,10 +154,13 @@ update webhook_events set outcome = 'handed_over', outcome_reason = 'a person an
 where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and outcome is null
 """
 
+#: Never before what it answers, however far Meta's clock is from ours.
 STORE_REPLY = """
 with message as (
-  insert into messages (organization_id, conversation_id, turn_id, direction, author, body, position)
-  values (%(organization_id)s, %(conversation_id)s, %(turn_id)s, 'out', 'bot', %(body)s, %(position)s)
+  insert into messages (organization_id, conversation_id, turn_id, direction, author, body, position, sent_at)
+  values (%(organization_id)s, %(conversation_id)s, %(turn_id)s, 'out', 'bot', %(body)s, %(position)s,
+          greatest(now(), (select max(sent_at) from webhook_events
+                           where organization_id = %(organization_id)s and turn_id = %(turn_id)s)))
   returning id
 )
 insert into outbox (organization_id, conversation_id, turn_id, message_id, position, body)

@@ -8,20 +8,21 @@ from f.whatsapp import queries
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 
 
-def main(database: dict, error: dict, turn: dict | None = None) -> dict:
+def main(database: dict, error_name: str, step_id: str, turn: dict | None = None) -> dict:
     """Purpose: the messages of a turn that failed get their outcome, and an operator an alert.
 
-    Input: Windmill's `error` (`name`, `message`, `step_id`) and the turn, None when the first
-    step failed; its message is found again by the sweep. What is being sent is left to the
-    sweep as well: it may have gone out. Returns `state`: "recorded" or "superseded".
+    Input: which error ended which step (not its message, which may hold a customer's words) and
+    the turn, None when the first step failed; its message is found again by the sweep. What is
+    being sent is left to the sweep as well: it may have gone out. Returns `state`: "recorded" or
+    "superseded".
     """
-    details = {"step": error.get("step_id"), "error": error.get("name")}
+    details = {"step": step_id, "error": error_name}
     with connect(database) as connection:
         if turn is None:
-            raise_alert(connection, None, "message_not_stored", str(error.get("step_id")), details)
+            raise_alert(connection, None, "message_not_stored", step_id, details)
             return {"state": "recorded"}
         this = Turn.of(turn)
-        reason = f"{error.get('name')} in {error.get('step_id')}"
+        reason = f"{error_name} in {step_id}"
         values = {**this.parameters, "position": 0, "error": Jsonb({"reason": reason}), "outcome_reason": reason}
         try:
             with tenant(connection, this.organization_id):

@@ -1,0 +1,93 @@
+"""Real servers that answer what a test tells them to."""
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+#: What a send may meet besides being accepted.
+Reaction = Callable[["FakeWhatsApp", BaseHTTPRequestHandler, dict[str, Any]], bool]
+
+
+class FakeWhatsApp:
+    """WhatsApp's Cloud API. `sent` is what people would have seen; `reactions` are used up one a send."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.read: list[str] = []
+        self.reactions: list[Reaction] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if body.get("status") == "read":
+                    fake.read.append(body["message_id"])
+                    answer(self, 200, {"success": True})
+                elif not (fake.reactions and fake.reactions.pop(0)(fake, self, body)):
+                    accept(fake, self, body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Not of interest."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.resource = {"base_url": f"http://127.0.0.1:{self._server.server_port}", "version": "v24.0"}
+
+    @property
+    def texts(self) -> list[str]:
+        return [message["text"]["body"] for message in self.sent]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, body: Any) -> bool:
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    handler.send_response(status)
+    handler.send_header("content-type", "text/html" if isinstance(body, str) else "application/json")
+    handler.send_header("content-length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
+    return True
+
+
+def accept(fake: FakeWhatsApp, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
+    fake.sent.append(body)
+    return answer(handler, 200, {"messages": [{"id": f"wamid.out.{body['biz_opaque_callback_data']}"}]})
+
+
+def error(code: int, status: int = 400) -> Reaction:
+    """Meta's error body: nothing was sent."""
+    body = {"error": {"message": "no", "type": "OAuthException", "code": code, "fbtrace_id": "x"}}
+    return lambda fake, handler, _: answer(handler, status, body)
+
+
+def html(status: int) -> Reaction:
+    """A proxy's page: nobody knows."""
+    return lambda fake, handler, _: answer(handler, status, "<html>oops</html>")
+
+
+def lost_answer(fake: FakeWhatsApp, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
+    """The message goes out, the connection is reset before the answer."""
+    fake.sent.append(body)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+    return True
+
+
+def blocked_until(event: threading.Event) -> Reaction:
+    """The send hangs until `event`, then is accepted."""
+
+    def react(fake: FakeWhatsApp, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
+        event.wait(10)
+        return accept(fake, handler, body)
+
+    return react

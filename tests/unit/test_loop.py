@@ -1,0 +1,117 @@
+"""The agent loop with a model that says what it was told to say."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from f.agent.loop import Answer, Completion, Limits, Message, ModelError, Tool, ToolCall, ToolError, run_loop
+
+
+class FakeModel:
+    """Answers what was enqueued, in order; `history` is what it was asked."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.queue: list[Completion | ModelError] = []
+        self.history: list[list[Message]] = []
+
+    def enqueue(self, text: str = "", *calls: ToolCall) -> "FakeModel":
+        self.queue.append(Completion(text, "fake-1", 10, 2, calls))
+        return self
+
+    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], seconds: float) -> Completion:
+        self.history.append(list(messages))
+        answer = self.queue.pop(0)
+        if isinstance(answer, ModelError):
+            raise answer
+        return answer
+
+
+def price(arguments: dict) -> str:
+    if arguments.get("quantity", 0) < 1:
+        raise ToolError("quantity must be at least 1")
+    return f"{arguments['quantity'] * 5} €"
+
+
+PRICE = Tool("price", "What it costs", {"type": "object"}, price)
+ASK = [Message("system", "You are a bot."), Message("user", "How much?")]
+
+
+def run(model: FakeModel, limits: Limits = Limits(), **options) -> Answer:  # noqa: B008
+    answer = Answer()
+    run_loop(model, ASK, [PRICE], limits, answer, **options)
+    return answer
+
+
+def test_text_ends_the_loop():
+    answer = run(FakeModel().enqueue("  Five euros. "))
+    assert answer.text == "Five euros."
+    assert [step["kind"] for step in answer.steps] == ["model"]
+    assert answer.model == "fake-1"
+
+
+def test_several_tool_calls_at_once_are_all_answered_before_the_next_call():
+    model = FakeModel().enqueue(
+        "", ToolCall("a", "price", '{"quantity": 1}'), ToolCall("b", "price", '{"quantity": 3}')
+    )
+    answer = run(model.enqueue("5 and 15"))
+    results = [(m.tool_call_id, m.content) for m in model.history[1] if m.role == "tool"]
+    assert results == [("a", "5 €"), ("b", "15 €")]
+    assert answer.tools == ["price", "price"]
+    assert [call.prompt_tokens for call in answer.usage] == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (ToolCall("a", "prize", "{}"), "There is no tool 'prize'. Tools: price."),
+        (ToolCall("a", "price", "{oops"), "not valid JSON"),
+        (ToolCall("a", "price", "[1]"), "must be a JSON object"),
+    ],
+)
+def test_an_invalid_call_is_explained_to_the_model_and_repaired_at_most_twice(call, hint):
+    model = FakeModel().enqueue("", call).enqueue("", call).enqueue("Sorry.")
+    assert run(model).text == "Sorry."
+    assert hint in model.history[1][-1].content
+    with pytest.raises(ModelError, match="3 invalid tool calls"):
+        run(FakeModel().enqueue("", call).enqueue("", call).enqueue("", call))
+
+
+def test_a_tools_own_error_is_for_the_model_and_no_mistake():
+    call = ToolCall("a", "price", '{"quantity": 0}')
+    model = FakeModel()
+    for _ in range(4):
+        model.enqueue("", call)
+    assert run(model.enqueue("How many do you want?")).text == "How many do you want?"
+    assert model.history[1][-1].content == "Error: quantity must be at least 1"
+
+
+def test_an_endless_loop_ends_at_the_cap():
+    model = FakeModel()
+    for _ in range(9):
+        model.enqueue("", ToolCall("a", "price", '{"quantity": 1}'))
+    with pytest.raises(ModelError, match="no answer after 3 steps"):
+        run(model, Limits(steps=3))
+    assert len(model.history) == 3
+
+
+def test_time_is_up():
+    times = iter([0.0, 0.0, 1.0, 50.0, 59.5])
+    model = FakeModel().enqueue("", ToolCall("a", "price", '{"quantity": 1}')).enqueue("late")
+    with pytest.raises(ModelError, match="within 50 s"):
+        run(model, Limits(seconds=50), clock=lambda: next(times, 60.0))
+
+
+def test_an_empty_answer_is_an_error_and_its_cost_is_known():
+    answer = Answer()
+    with pytest.raises(ModelError, match="empty"):
+        run_loop(FakeModel().enqueue("  "), ASK, [], Limits(), answer)
+    assert answer.usage[0].completion_tokens == 2
+
+
+def test_the_lease_is_renewed_before_every_call():
+    renewed = []
+    model = FakeModel().enqueue("", ToolCall("a", "price", '{"quantity": 1}')).enqueue("5 €")
+    run(model, before_call=lambda: renewed.append(len(model.history)))
+    assert renewed == [0, 1, 1]
