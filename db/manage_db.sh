@@ -1,0 +1,3 @@
+#!/bin/sh
+# The database of DATABASE_URL, else of the local installation: reset | migrate | seed | verify (--help says more).
+exec "$(dirname "$0")/../dev" db "$@"

@@ -1,0 +1,214 @@
+"""The verbs of `./dev`."""
+
+import argparse
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from db import manage, server, verify
+from local import bootstrap, check, control, database, metadata, say
+from local.credentials import Credentials
+from local.install import ROOT, InstallError, uv, wmill
+from local.postgres_files import ClusterError, packaged_binaries
+from local.running import StackError, find_running
+from local.settings import SettingsError, full_environment, load
+
+#: What a person is told in one line; anything else is a fault of ours and shows its trace.
+EXPECTED = (
+    SettingsError,
+    InstallError,
+    ClusterError,
+    server.DatabaseError,
+    bootstrap.BootstrapError,
+    StackError,
+    say.SayError,
+)
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    # Our own children run in the repository; those of the engine must not see it by accident.
+    if os.environ.get("PYTHONPATH") == str(ROOT):
+        del os.environ["PYTHONPATH"]
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.takes_rest:
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    options.rest = rest
+    try:
+        return int(options.run(options))
+    except EXPECTED as error:
+        print(f"dev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./dev",
+        description="Run, try and test Millrace on this machine.",
+        epilog="Ports and places are environment variables, also read from .env: see .env.example.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, run: Verb, help_: str, *, takes_rest: bool = False) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_, description=help_, add_help=not takes_rest, allow_abbrev=False)
+        added.set_defaults(run=run, takes_rest=takes_rest)
+        return added
+
+    up = verb("up", _up, "start everything; Ctrl-C stops it")
+    up.add_argument("--detach", action="store_true", help="return once it is ready; it goes on in the background")
+    verb("down", _down, "stop what `up` started")
+    verb("status", _status, "what runs; exit status 1 unless all of it works")
+    logs = verb("logs", _logs, "the ends of the logs")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
+    logs.add_argument("name", nargs="?", help="postgres, engine, gateway, simulator or up (default: all)")
+    says = verb("say", _say, "send a message to a chatbot as a customer would and print the reply")
+    says.add_argument("text")
+    says.add_argument("--from", dest="sender", default=say.SENDER, metavar="NUMBER", help="default: %(default)s")
+    says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
+    says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
+    says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
+    verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
+        "--all", action="store_true", help="the slow tests as well"
+    )
+    verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")
+    _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
+    verb("metadata", _metadata, "write schemas, locks and hashes of the Windmill scripts")
+    verb("lock", _lock, "resolve requirements.lock anew")
+    boot = verb("bootstrap", _bootstrap, "create a Windmill workspace's resources, variables, folders")
+    for name in ("base-url", "workspace", "token"):
+        boot.add_argument(f"--{name}", required=True)
+    boot.add_argument("--force", action="store_true", help="change what exists, too")
+    verb("engine", _engine, "serve a Windmill workspace folder alone (--help lists its arguments)", takes_rest=True)
+    return parser
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=["reset", "migrate", "seed", "verify"],
+        help="reset: drop it and make it anew from create.sql and seed.sql; migrate: apply new migrations;"
+        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security",
+    )
+    parser.add_argument("--yes", action="store_true", help="reset: do not ask")
+    parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
+
+
+def _up(options: argparse.Namespace) -> int:
+    environment = full_environment()
+    if options.detach:
+        control.serve_in_background(load(environment))
+    else:
+        control.serve(load(environment), environment)
+    return 0
+
+
+def _down(_: argparse.Namespace) -> int:
+    control.stop_running(load(full_environment()))
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    return 0 if control.show_status(load(full_environment())) else 1
+
+
+def _logs(options: argparse.Namespace) -> int:
+    control.show_logs(load(full_environment()), options.name, options.follow)
+    return 0
+
+
+def _say(options: argparse.Namespace) -> int:
+    environment = full_environment()
+    url = environment.get("SIMULATOR_URL") or control.variables(load(environment))["SIMULATOR_URL"]
+    answer = say.say(url, options.text, sender=options.sender, chatbot=options.to, seconds=options.timeout)
+    print(say.as_text(answer, options.json))
+    return 0
+
+
+def _env(_: argparse.Namespace) -> int:
+    control.show_variables(load(full_environment()))
+    return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    selection = "not live" if options.all else "not live and not slow"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", selection, *options.rest], cwd=ROOT, check=False
+    ).returncode
+
+
+def _check(_: argparse.Namespace) -> int:
+    return 0 if check.run_all() else 1
+
+
+def _db(options: argparse.Namespace) -> int:
+    environment = full_environment()
+    settings = load(environment)
+    credentials = Credentials.load(settings.data_dir)
+    passwords = {r: p for r, n in (("app", "APP_PASSWORD"), ("backup", "BACKUP_PASSWORD")) if (p := environment.get(n))}
+    running = find_running(settings.data_dir)
+    with database.reachable(running.settings if running else settings, credentials) as databases:
+        url = databases.owner_url
+        is_local = settings.database_url is None
+        if options.action == "reset":
+            if not (options.yes or is_local or environment.get("CI") or _confirmed(url)):
+                print("nothing was changed")
+                return 1
+            manage.reset(url, passwords=passwords, seeded=not options.no_seed)
+            print(f"reset {server.database_name(url)}")
+        elif options.action == "migrate":
+            applied = manage.migrate(url, passwords=passwords)
+            print("\n".join(f"applied {migration.path.name}" for migration in applied) or "nothing to apply")
+        elif options.action == "seed":
+            manage.seed(url)
+            print("seeded")
+        else:
+            problems = verify.problems(url, packaged_binaries() / "pg_dump")
+            print("\n".join(problems) or "the database is what create.sql says")
+            return 1 if problems else 0
+        if is_local or running:
+            database.grant_access(url, credentials)
+    return 0
+
+
+def _confirmed(url: str) -> bool:
+    name = server.database_name(url)
+    if not sys.stdin.isatty():
+        print(f"dev: dropping {name} needs --yes where nobody can be asked", file=sys.stderr)
+        return False
+    return input(f"Drop the database {name} with everything in it? Type its name: ") == name
+
+
+def _metadata(_: argparse.Namespace) -> int:
+    metadata.generate(ROOT, wmill(), uv())
+    return 0
+
+
+def _lock(_: argparse.Namespace) -> int:
+    command = [uv(), "pip", "compile", "pyproject.toml", "--group", "dev", "--generate-hashes", "--universal"]
+    command += ["--python-version", "3.11", "--quiet", "--no-emit-index-url"]
+    command += ["--custom-compile-command", "./dev lock", "--output-file", "requirements.lock", "--upgrade"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _bootstrap(options: argparse.Namespace) -> int:
+    catalogue = bootstrap.read_catalogue(full_environment())
+    done = bootstrap.apply(catalogue, options.base_url, options.workspace, options.token, force=options.force)
+    print("\n".join(done) or "everything exists")
+    return 0
+
+
+def _engine(options: argparse.Namespace) -> int:
+    sys.argv = ["./dev engine", *options.rest]
+    runpy.run_module("local.engine", run_name="__main__", alter_sys=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

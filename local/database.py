@@ -1,0 +1,141 @@
+"""The databases of a local installation: the platform's own and the engine's beside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from db import manage, server
+from local.credentials import APP_ID, DEMO1, DEMO2, Credentials, key_hash
+from local.postgres import Cluster
+from local.processes import is_taken
+from local.settings import Settings
+
+DATABASE = "chatbots"
+SCOPES = ["knowledge", "admin"]
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Addresses: the platform's database as its owner, and the engine's."""
+
+    owner_url: str
+    engine_url: str
+
+
+def make_cluster(settings: Settings) -> Cluster:
+    """The installation's own database server, not started."""
+    return Cluster(settings.data_dir / "postgres", settings.postgres_port)
+
+
+@contextmanager
+def reachable(settings: Settings, credentials: Credentials) -> Iterator[Databases]:
+    """The databases, served for the length of the block unless they are served already."""
+    if settings.database_url or is_taken(settings.postgres_port):
+        yield addresses(settings, credentials)
+        return
+    with make_cluster(settings) as cluster:
+        make_roles(cluster, credentials)
+        yield addresses(settings, credentials)
+
+
+def addresses(settings: Settings, credentials: Credentials) -> Databases:
+    if settings.database_url:
+        name = server.database_name(settings.database_url)
+        return Databases(settings.database_url, server.with_database(settings.database_url, f"{name}_engine"))
+    place = f"127.0.0.1:{settings.postgres_port}"
+    return Databases(
+        f"postgresql://owner:{credentials.owner_password}@{place}/{DATABASE}",
+        f"postgresql://engine:{credentials.engine_password}@{place}/engine",
+    )
+
+
+def make_roles(cluster: Cluster, credentials: Credentials) -> None:
+    """What only a superuser may do, once in a cluster's life: the roles that make everything else."""
+    passwords = {"owner": credentials.owner_password, "engine": credentials.engine_password}
+    with server.connect(cluster.superuser_url) as connection:
+        for role, attributes in {"owner": "createrole createdb", "engine": "createdb"}.items():
+            if not connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
+                connection.execute(sql.SQL("create role {} " + attributes).format(sql.Identifier(role)))
+        manage.set_passwords(connection, passwords)
+
+
+def prepare(databases: Databases, credentials: Credentials) -> str:
+    """Make, seed or migrate the platform's database and make the engine's. Returns what was done."""
+    server.create_database(databases.engine_url)
+    server.create_database(databases.owner_url)
+    with server.connect(databases.owner_url) as connection:
+        is_new = not manage.is_managed(connection)
+    if is_new:
+        manage.create(databases.owner_url)
+        manage.seed(databases.owner_url)
+        done = "created and seeded"
+    else:
+        applied = manage.migrate(databases.owner_url)
+        done = f"migrated to {applied[-1].version:04}" if applied else "up to date"
+    grant_access(databases.owner_url, credentials)
+    return done
+
+
+def grant_access(owner_url: str, credentials: Credentials) -> None:
+    """Give the roles and the demo tenants this installation's passwords and API keys."""
+    passwords = {"app": credentials.app_password, "backup": credentials.backup_password}
+    with server.connect(owner_url) as connection:
+        # Roles belong to the whole server: leave a password alone that already is what it should be.
+        changed = {role: word for role, word in passwords.items() if not _may_log_in(owner_url, role, word)}
+        manage.set_passwords(connection, changed)
+        with connection.transaction():
+            connection.execute("set local role owner")
+            for tenant, key in ((DEMO1, credentials.demo1_api_key), (DEMO2, credentials.demo2_api_key)):
+                connection.execute(
+                    "insert into api_keys (organization_id, name, key_prefix, key_hash, scopes)"
+                    " select organization_id, 'Local installation', %s, %s, %s from organizations"
+                    " where organization_id = %s on conflict (key_hash) do nothing",
+                    [key[:8], key_hash(key), SCOPES, tenant.organization_id],
+                )
+
+
+def demo_numbers(owner_url: str, credentials: Credentials) -> list[dict[str, Any]]:
+    """The demo tenants' numbers as the simulator's configuration wants them."""
+    tokens = {
+        DEMO1.phone_number_id: credentials.demo1_access_token,
+        DEMO2.phone_number_id: credentials.demo2_access_token,
+    }
+    with psycopg.connect(owner_url, row_factory=dict_row) as connection:
+        connection.execute("set local role owner")
+        rows = connection.execute(
+            "select n.phone_number_id, n.display_phone_number, c.name, c.slug, c.id::text as chatbot_id, n.waba_id,"
+            " c.language from whatsapp_numbers n join chatbots c on (c.organization_id, c.id) ="
+            " (n.organization_id, n.chatbot_id) where n.app_id = %s and n.phone_number_id = any(%s) order by 1",
+            [APP_ID, list(tokens)],
+        ).fetchall()
+    return [row | {"access_token": tokens[row["phone_number_id"]]} for row in rows]
+
+
+def catalogue_values(owner_url: str, credentials: Credentials, whatsapp_api_url: str) -> dict[str, str]:
+    """What resources/catalogue.yaml asks for, for this installation."""
+    parts = conninfo_to_dict(owner_url)
+    return {
+        "APP_PASSWORD": credentials.app_password,
+        "DEMO1_ACCESS_TOKEN": credentials.demo1_access_token,
+        "DEMO2_ACCESS_TOKEN": credentials.demo2_access_token,
+        "DATABASE_HOST": str(parts.get("host") or "127.0.0.1"),
+        "DATABASE_PORT": str(parts.get("port") or 5432),
+        "DATABASE_NAME": str(parts["dbname"]),
+        "DATABASE_SSLMODE": str(parts.get("sslmode") or "prefer"),
+        "WHATSAPP_API_URL": whatsapp_api_url,
+    }
+
+
+def _may_log_in(owner_url: str, role: str, password: str) -> bool:
+    parameters = conninfo_to_dict(owner_url) | {"user": role, "password": password}
+    try:
+        psycopg.connect(**parameters, connect_timeout=10).close()  # type: ignore[arg-type]
+    except psycopg.OperationalError:
+        return False
+    return True

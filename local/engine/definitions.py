@@ -1,0 +1,176 @@
+"""Checks the definition of a flow and fills in Windmill's defaults, so that the rest can rely on its shape."""
+
+from typing import Any
+
+
+class DefinitionError(ValueError):
+    """Something in a definition that the engine does not support; the message names the key."""
+
+
+#: What is accepted because leaving it out changes nothing on one machine.
+HARMLESS = {
+    "summary", "tag", "tag_override", "priority", "same_worker", "concurrent_limit", "concurrency_time_window_s",
+    "concurrency_key", "custom_concurrency_key", "ws_error_handler_muted", "visible_to_runner_only", "dedicated_worker",
+    "preserve_step_tags", "is_trigger", "assets", "hash", "squash", "notes", "groups",
+}  # fmt: skip
+FLOW_KEYS = {"modules", "failure_module", "preprocessor_module", "skip_expr", "flow_env"}
+MODULE_KEYS = {
+    "id", "value", "stop_after_if", "stop_after_all_iters_if", "suspend", "mock", "retry", "sleep", "timeout",
+    "continue_on_error", "skip_if", "pass_flow_input_directly",
+}  # fmt: skip
+VALUE_KEYS = {
+    "script": {"path", "input_transforms", "pass_flow_input_directly"},
+    "rawscript": {"content", "language", "lock", "path", "input_transforms"},
+    "flow": {"path", "input_transforms", "pass_flow_input_directly"},
+    "forloopflow": {"iterator", "modules", "skip_failures", "parallel", "parallelism"},
+    "whileloopflow": {"modules", "skip_failures"},
+    "branchone": {"branches", "default"},
+    "branchall": {"branches", "parallel"},
+    "identity": set[str](),
+}
+REQUIRED = {
+    "script": {"path"},
+    "rawscript": {"content", "language"},
+    "flow": {"path"},
+    "forloopflow": {"iterator", "modules"},
+    "whileloopflow": {"modules"},
+    "branchone": {"branches", "default"},
+    "branchall": {"branches"},
+    "identity": set[str](),
+}
+SUSPEND_KEYS = {
+    "required_events", "timeout", "resume_form", "user_auth_required", "user_groups_required",
+    "self_approval_disabled", "hide_cancel", "continue_on_disapprove_timeout",
+}  # fmt: skip
+
+
+def check_flow(value: Any, where: str = "value") -> dict[str, Any]:
+    """The flow `value` with defaults filled in. Raises DefinitionError."""
+    flow = _mapping(value, where)
+    _known(flow, FLOW_KEYS, where)
+    checked = dict(flow)
+    checked["modules"] = _modules(flow.get("modules", []), f"{where}.modules")
+    for name in ("failure_module", "preprocessor_module"):
+        if flow.get(name) is not None:
+            default = name.removesuffix("_module")
+            checked[name] = _module({"id": default, **_mapping(flow[name], f"{where}.{name}")}, f"{where}.{name}")
+    return checked
+
+
+def _modules(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise DefinitionError(f"{where}: a list of modules is expected")
+    return [_module(module, f"{where}[{i}]") for i, module in enumerate(value)]
+
+
+def _module(value: Any, where: str) -> dict[str, Any]:
+    module = dict(_mapping(value, where))
+    if not isinstance(module.get("id"), str):
+        raise DefinitionError(f"{where}.id: a module needs an id")
+    where = f"{where} ({module['id']})"
+    _known(module, MODULE_KEYS, where)
+    module["value"] = _value(module.get("value"), f"{where}.value")
+    for name in ("stop_after_if", "stop_after_all_iters_if", "skip_if"):
+        if module.get(name) is not None:
+            _predicate(module[name], f"{where}.{name}")
+    for name in ("sleep", "timeout"):
+        if module.get(name) is not None:
+            module[name] = _transform(module[name], f"{where}.{name}", bare=name == "timeout")
+    if module.get("retry") is not None:
+        _retry(module["retry"], f"{where}.retry")
+    if module.get("suspend") is not None:
+        _known(_mapping(module["suspend"], f"{where}.suspend"), SUSPEND_KEYS, f"{where}.suspend")
+    if module.get("mock") is not None:
+        _known(_mapping(module["mock"], f"{where}.mock"), {"enabled", "return_value"}, f"{where}.mock")
+    return module
+
+
+def _value(value: Any, where: str) -> dict[str, Any]:
+    checked = dict(_mapping(value, where))
+    kind = checked.get("type")
+    if kind not in VALUE_KEYS:
+        raise DefinitionError(f"{where}.type: {kind!r} is not supported; known are {', '.join(VALUE_KEYS)}")
+    _known(checked, VALUE_KEYS[kind] | {"type"}, where)
+    for name in REQUIRED[kind]:
+        if name not in checked:
+            raise DefinitionError(f"{where}.{name}: is missing")
+    if kind == "rawscript" and checked["language"] != "python3":
+        raise DefinitionError(f"{where}.language: {checked['language']!r} is not supported; only python3 is")
+    if kind in ("script", "rawscript", "flow"):
+        transforms = _mapping(checked.get("input_transforms") or {}, f"{where}.input_transforms")
+        checked["input_transforms"] = {
+            name: _transform(transform, f"{where}.input_transforms.{name}") for name, transform in transforms.items()
+        }
+    if kind == "forloopflow":
+        checked["iterator"] = _transform(checked["iterator"], f"{where}.iterator")
+        checked.setdefault("parallel", False)
+        if checked.get("parallelism") is not None:
+            checked["parallelism"] = _transform(checked["parallelism"], f"{where}.parallelism", bare=True)
+    if kind in ("forloopflow", "whileloopflow"):
+        checked.setdefault("skip_failures", kind == "forloopflow")
+        checked["modules"] = _modules(checked["modules"], f"{where}.modules")
+    if kind in ("branchone", "branchall"):
+        checked["branches"] = [
+            _branch(branch, f"{where}.branches[{i}]") for i, branch in enumerate(checked["branches"])
+        ]
+    if kind == "branchone":
+        checked["default"] = _modules(checked["default"], f"{where}.default")
+    if kind == "branchall":
+        checked.setdefault("parallel", True)
+    return checked
+
+
+def _branch(value: Any, where: str) -> dict[str, Any]:
+    branch = {"expr": "", "skip_failure": True, **_mapping(value, where)}
+    _known(branch, {"expr", "modules", "skip_failure", "parallel"}, where)
+    branch["modules"] = _modules(branch.get("modules"), f"{where}.modules")
+    return branch
+
+
+def _transform(value: Any, where: str, *, bare: bool = False) -> dict[str, Any]:
+    """An input transform; with `bare` a plain value may stand for a static one."""
+    if bare and not isinstance(value, dict):
+        return {"type": "static", "value": value}
+    transform = _mapping(value, where)
+    kind = transform.get("type")
+    if kind == "static":
+        return {"type": "static", "value": transform.get("value")}
+    if kind == "javascript":
+        return {"type": "javascript", "expr": str(transform.get("expr") or "")}
+    raise DefinitionError(f"{where}.type: {kind!r} is not supported; known are static and javascript")
+
+
+def _predicate(value: Any, where: str) -> None:
+    predicate = _mapping(value, where)
+    _known(predicate, {"expr", "skip_if_stopped", "error_message", "error_include_result"}, where)
+    if not isinstance(predicate.get("expr"), str):
+        raise DefinitionError(f"{where}.expr: an expression is expected")
+
+
+def _retry(value: Any, where: str) -> None:
+    retry = _mapping(value, where)
+    _known(retry, {"constant", "exponential", "retry_if"}, where)
+    for name in ("constant", "exponential"):
+        numbers = _mapping(retry.get(name) or {}, f"{where}.{name}")
+        _known(numbers, {"attempts", "seconds", "multiplier", "random_factor"}, f"{where}.{name}")
+        for key, number in numbers.items():
+            if number is not None and (not isinstance(number, int) or number < 0):
+                raise DefinitionError(f"{where}.{name}.{key}: a whole number of at least 0 is expected")
+    exponential = retry.get("exponential") or {}
+    if exponential.get("attempts") and not exponential.get("seconds"):
+        raise DefinitionError(f"{where}.exponential.seconds: must be greater than 0")
+    if retry.get("retry_if") is not None:
+        _predicate(retry["retry_if"], f"{where}.retry_if")
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DefinitionError(f"{where}: a mapping is expected")
+    return value
+
+
+def _known(mapping: dict[str, Any], known: set[str], where: str) -> None:
+    """Every key that says something must be known: ignoring one would run another flow than the one written."""
+    for key, value in mapping.items():
+        if key not in known and key not in HARMLESS and value not in (None, False):
+            raise DefinitionError(f"{where}.{key}: is not supported by this engine")

@@ -1,0 +1,109 @@
+"""Where this installation is and which ports it uses: environment variables, and `.env` for those not set."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.install import ROOT
+
+#: Field of Settings → (environment variable, default port).
+PORTS = {
+    "gateway_port": ("GATEWAY_PORT", 3000),
+    "api_port": ("API_PORT", 4000),
+    "windmill_port": ("WINDMILL_PORT", 8081),
+    "mcp_pricing_port": ("MCP_PRICING_PORT", 3001),
+    "mcp_leads_port": ("MCP_LEADS_PORT", 3002),
+    "mcp_owner_port": ("MCP_OWNER_PORT", 3003),
+    "simulator_port": ("SIMULATOR_PORT", 3100),
+    "postgres_port": ("POSTGRES_PORT", 5433),
+}
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names the variable."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation on this machine. `database_url` is None when it runs its own PostgreSQL."""
+
+    data_dir: Path
+    gateway_port: int
+    api_port: int
+    windmill_port: int
+    mcp_pricing_port: int
+    mcp_leads_port: int
+    mcp_owner_port: int
+    simulator_port: int
+    postgres_port: int
+    database_url: str | None = None
+
+    @property
+    def gateway_url(self) -> str:
+        return _address(self.gateway_port)
+
+    @property
+    def api_url(self) -> str:
+        return _address(self.api_port)
+
+    @property
+    def windmill_url(self) -> str:
+        return _address(self.windmill_port)
+
+    @property
+    def simulator_url(self) -> str:
+        return _address(self.simulator_port)
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Settings in `environment` (see `full_environment`). Raises SettingsError."""
+    directory = Path(environment.get("DATA_DIR") or ROOT / ".data").expanduser()
+    ports = {field: _port(environment, name, default) for field, (name, default) in PORTS.items()}
+    return Settings(
+        data_dir=(directory if directory.is_absolute() else ROOT / directory),
+        database_url=environment.get("DATABASE_URL") or None,
+        **ports,
+    )
+
+
+def full_environment() -> dict[str, str]:
+    """The process' environment over what the repository's `.env` says."""
+    return read_env_file(ROOT / ".env") | os.environ
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` lines; values may be quoted as in a shell, `#` starts a comment. Nothing is expanded."""
+    values: dict[str, str] = {}
+    if not path.exists():
+        return values
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise SettingsError(f"{path.name}, line {number}: {error}") from None
+        if words[:1] == ["export"]:
+            del words[0]
+        if not words:
+            continue
+        name, equals, value = words[0].partition("=")
+        if not equals or len(words) > 1:
+            raise SettingsError(f"{path.name}, line {number}: not NAME=value (put a value with spaces into quotes)")
+        values[name] = value
+    return values
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise SettingsError(f"{name} is {text!r}: it must be a port, 1 to 65535")
+    return int(text)
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

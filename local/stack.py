@@ -1,0 +1,185 @@
+"""Starts the whole system on this machine, watches it, and stops it in reverse order."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from local import bootstrap, database
+from local.credentials import APP_ID, WORKSPACE, Credentials, write_private
+from local.install import ROOT
+from local.postgres import Cluster
+from local.processes import is_taken, spawn, stop, tail
+from local.running import StackError, claim
+from local.settings import PORTS, Settings
+
+READY_SECONDS = 60
+#: Variables of the user's that would tell our own children something else than we do.
+OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A child process, where it logs, and an address that answers 200 once it works."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    health: str
+
+
+class Stack:
+    """The running system of one data directory. `say` gets a line of progress at a time."""
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.settings = settings
+        self.credentials = Credentials.load(settings.data_dir)
+        self._environment = {k: v for k, v in environment.items() if not k.startswith(OURS) and k not in _port_names()}
+        self._say = say
+        self._cluster: Cluster | None = None
+        self._services: list[Service] = []
+
+    def run(self) -> None:
+        """Start everything, print the addresses and `ready`, and serve until SIGINT or SIGTERM (KeyboardInterrupt).
+
+        Raises StackError when something does not start or ends by itself.
+        """
+        self.settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with claim(self.settings) as mark_ready:
+            try:
+                self._start()
+                mark_ready()
+                for line in addresses(self.settings):
+                    self._say(line)
+                self._say("ready")
+                self._watch()
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        settings, credentials = self.settings, self.credentials
+        self._check_ports()
+        databases = self._start_database()
+        self._say(f"database: {database.prepare(databases, credentials)}")
+        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
+        engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
+        engine += ["--data-dir", settings.data_dir / "engine"]
+        self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")
+        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings.simulator_url)
+        catalogue = bootstrap.read_catalogue(values)
+        bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
+        gateway = {
+            "GATEWAY_PORT": str(settings.gateway_port),
+            "WINDMILL_URL": settings.windmill_url,
+            "WINDMILL_WORKSPACE": WORKSPACE,
+            "WINDMILL_TOKEN": credentials.windmill_token,
+            "META_APP_SECRETS": f"{APP_ID}:{credentials.meta_app_secret}",
+            "META_VERIFY_TOKEN": credentials.meta_verify_token,
+        }
+        self._launch("gateway", "gateway", [], gateway, f"{settings.gateway_url}/ready")
+        simulator = ["--port", settings.simulator_port, "--config", self._simulator_config(databases.owner_url)]
+        self._launch("simulator", "local.simulator", simulator, {}, f"{settings.simulator_url}/health")
+
+    def _check_ports(self) -> None:
+        wanted = ["gateway_port", "api_port", "windmill_port", "simulator_port"]
+        wanted += [] if self.settings.database_url else ["postgres_port"]
+        for field in wanted:
+            port = getattr(self.settings, field)
+            if is_taken(port):
+                raise StackError(f"port {port} is in use: stop the program that uses it, or set {PORTS[field][0]}")
+
+    def _start_database(self) -> database.Databases:
+        databases = database.addresses(self.settings, self.credentials)
+        if not self.settings.database_url:
+            self._say(f"postgres: starting on port {self.settings.postgres_port}")
+            self._cluster = database.make_cluster(self.settings)
+            self._cluster.start()
+            database.make_roles(self._cluster, self.credentials)
+        return databases
+
+    def _launch(
+        self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
+    ) -> None:
+        """Start a service and wait until `health` answers 200."""
+        self._say(f"{name}: starting")
+        log = self.settings.logs / f"{name}.log"
+        with log.open("ab") as file:
+            process = spawn(
+                [sys.executable, "-m", module, *map(str, arguments)],
+                log=file,
+                environment={**self._environment, "PYTHONUNBUFFERED": "1", **environment},
+                directory=ROOT,
+            )
+        service = Service(name, process, log, health)
+        self._services.append(service)
+        deadline = time.monotonic() + READY_SECONDS
+        while not answers(health):
+            self._check(service)
+            if time.monotonic() > deadline:
+                raise StackError(f"{name} does not answer at {health}:\n{tail(log)}")
+            time.sleep(0.1)
+
+    def _watch(self) -> None:
+        while True:
+            for service in self._services:
+                self._check(service)
+            if self._cluster and self._cluster.process and (status := self._cluster.process.poll()) is not None:
+                raise StackError(f"postgres ended with status {status}:\n{tail(self._cluster.log)}")
+            time.sleep(0.5)
+
+    def _check(self, service: Service) -> None:
+        if (status := service.process.poll()) is not None:
+            raise StackError(f"{service.name} ended with status {status}:\n{tail(service.log)}")
+
+    def _stop(self) -> None:
+        # Impatience must not leave anything running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        for service in reversed(self._services):
+            self._say(f"{service.name}: stopping")
+            stop(service.process, seconds=15)
+        if self._cluster:
+            self._say("postgres: stopping")
+            self._cluster.stop()
+
+    def _simulator_config(self, owner_url: str) -> Path:
+        path = self.settings.data_dir / "simulator.json"
+        configuration = {
+            "gateway_url": self.settings.gateway_url,
+            "app_id": APP_ID,
+            "app_secret": self.credentials.meta_app_secret,
+            "database_url": owner_url,
+            "state": str(self.settings.data_dir / "simulator.sqlite"),
+            "numbers": database.demo_numbers(owner_url, self.credentials),
+        }
+        write_private(path, json.dumps(configuration, indent=2, ensure_ascii=False) + "\n")
+        return path
+
+
+def addresses(settings: Settings) -> Iterator[str]:
+    """Lines that tell a person where things are."""
+    yield f"chat page   {settings.simulator_url}"
+    yield f"gateway     {settings.gateway_url}/webhook"
+    yield f"API         {settings.api_url}"
+    yield f"Windmill    {settings.windmill_url}  (workspace {WORKSPACE})"
+    yield "secrets     ./dev env"
+
+
+def answers(url: str) -> bool:
+    """Whether `url` answers 200."""
+    try:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _port_names() -> set[str]:
+    return {name for name, _ in PORTS.values()}
