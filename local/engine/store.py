@@ -156,6 +156,12 @@ def rows(connection: Connection, query: Any, parameters: Any = None) -> list[dic
         return cursor.execute(query, parameters).fetchall()
 
 
+def jobs(connection: Connection, query: Any, parameters: Any) -> list[Job]:
+    """Jobs without their results and logs."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
 def _wrapped(name: str, value: Any) -> Any:
     return Jsonb(value) if name in JSON_COLUMNS and value is not None else value
 
