@@ -112,7 +112,7 @@ def serve(engine: Engine, access: Access, port: int, api_port: int | None) -> in
                 ws="none",
                 lifespan="off",
                 timeout_graceful_shutdown=2,
-            )  # fmt: skip
+            )
         )
         for app, number in apps
     ]

@@ -482,8 +482,8 @@ class Tree:
         except ExpressionError as error:
             self._insert_ended(job, _expression_failed(error))
             return
-        known = {"script": self._workspace.scripts, "flow": self._workspace.flows}.get(job.kind)
-        if known is not None and job.path not in known:
+        known = {"script": self._workspace.scripts.keys(), "flow": self._workspace.flows.keys()}
+        if job.kind in known and job.path not in known[job.kind]:
             result = failure("NotFound", f"{job.kind} not found at name {job.path}", step_id=job.step_id)
             self._insert_ended(job, Ending(False, result))
         else:

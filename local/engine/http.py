@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.engine.access import Access, Caller
-from local.engine.bodies import BadBody
+from local.engine.bodies import BadBody, read_body
 from local.engine.engine import Engine, JobExists, UnknownTarget
 from local.engine.jobs import Ended
 from local.engine.store import Unavailable
@@ -54,8 +54,6 @@ class Call:
 
     def json(self) -> dict[str, Any]:
         """The body, which must be an object."""
-        from local.engine.bodies import read_body
-
         value = read_body(self.body, "application/json").value
         if not isinstance(value, dict):
             raise bad_request("a JSON object is expected")
@@ -86,9 +84,8 @@ def endpoint(engine: Engine, access: Access, answer: Endpoint) -> Callable[[Requ
         if workspace != engine.name:
             raise not_found(f"workspace not found at name {workspace}")
         call = Call(request, engine, caller, await read(request))
-        if inspect.iscoroutinefunction(answer):
-            return await answer(call)
-        return await run_in_threadpool(answer, call)
+        answered = await answer(call) if inspect.iscoroutinefunction(answer) else await run_in_threadpool(answer, call)
+        return cast(Response, answered)
 
     return serve
 
@@ -116,12 +113,17 @@ async def wait_for(engine: Engine, job_id: UUID, request: Request, by: str) -> E
     ended: asyncio.Future[Ended] = loop.create_future()
 
     def tell(item: Ended) -> None:
-        loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(item))
+        loop.call_soon_threadsafe(settle, item)
+
+    def settle(item: Ended) -> None:
+        if not ended.done():
+            ended.set_result(item)
 
     await run_in_threadpool(engine.watch, job_id, tell)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait([ended, gone], return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [ended, gone]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             return ended.result()
     finally:

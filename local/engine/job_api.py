@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from local.engine import queries, store
@@ -59,8 +60,6 @@ def run(call: Call) -> Response:
 
 
 async def run_and_wait(call: Call) -> Response:
-    from starlette.concurrency import run_in_threadpool
-
     job_id = await run_in_threadpool(_submit, call)
     ended = await wait_for(call.engine, job_id, call.request, call.caller.username)
     return result_answer(ended) if ended else plain_answer("", 499)

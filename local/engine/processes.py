@@ -148,7 +148,7 @@ class Processes:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             theirs.set_inheritable(True)
-            command = [sys.executable, RUNNER, str(theirs.fileno()), self._root, mode, *packages]
+            command: list[str | Path] = [sys.executable, RUNNER, str(theirs.fileno()), self._root, mode, *packages]
             return spawn(command, environment=self._environment, end=signal.SIGKILL, keep=[theirs.fileno()]), ours
 
 

@@ -1,9 +1,10 @@
 """Every statement that the engine sends to its database."""
+# ruff: noqa: S105, S608  # no passwords; what is put together are constants of this file
 
 #: Columns of a job, in the order in which they are read; `result` and `logs` only where they are needed.
-COLUMNS = """id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state, scheduled_for,
-    suspend_until, created_at, started_at, completed_at, timeout, preprocess, status, items, leaf_jobs, success,
-    skipped, canceled_by, canceled_reason, deaths, created_by, trigger_kind, schedule_path, request"""
+COLUMNS = """id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state,
+    scheduled_for, suspend_until, created_at, started_at, completed_at, timeout, preprocess, status, items, leaf_jobs,
+    success, skipped, canceled_by, canceled_reason, deaths, created_by, trigger_kind, schedule_path, request"""
 
 #: Only one engine may serve a database: two would run the same jobs.
 CLAIM_DATABASE = (

@@ -46,7 +46,7 @@ def serve(control: socket.socket, root: str, packages: list[str], once: bool) ->
     if packages and len(os.listdir("/proc/self/task")) > 1:
         # A process with threads must not be forked: go on without the packages.
         os.set_inheritable(control.fileno(), True)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1 : -len(packages)]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1 : -len(packages)]])  # noqa: S606  # no shell is wanted
     if not once:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -56,7 +56,7 @@ def serve(control: socket.socket, root: str, packages: list[str], once: bool) ->
         if once or os.fork() == 0:
             control.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            run(*descriptors, parent_dies=not once)
+            run(descriptors[0], descriptors[1], parent_dies=not once)
         for descriptor in descriptors:
             os.close(descriptor)
 
