@@ -14,6 +14,7 @@ from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import CloudApi
+from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 from f.whatsapp.replies import split_reply, to_markup
 
@@ -130,7 +131,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         if generated is None or generated["generated_at"] is not None:
             return  # the same step, started twice, was faster
         connection.execute(queries.ATTACH_EVENTS, values)
-        for position, body in enumerate(split_reply(to_markup(answer.text))):
+        for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
             connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(

@@ -20,6 +20,12 @@ from whatsapp_numbers n join chatbots c on (c.organization_id, c.id) = (n.organi
 where n.phone_number_id = %(phone_number_id)s
 """
 
+#: A number that another person (another business-scoped id) writes from now is no longer the one's who had it.
+RELEASE_NUMBER = """
+update contacts set wa_id = null
+where organization_id = %(organization_id)s and wa_id = %(wa_id)s and user_id <> %(user_id)s
+"""
+
 #: A person is known by the business-scoped id where Meta sends one, else by phone number.
 FIND_CONTACT = """
 select id, user_id, wa_id, profile_name from contacts
@@ -33,13 +39,13 @@ values (%(organization_id)s, %(user_id)s, %(wa_id)s, %(profile_name)s)
 on conflict do nothing returning id
 """
 
-#: Fills in what was not known yet; ids that are known, or are another contact's, stay.
+#: Fills in what was not known yet, and the number that a person writes from now; what is another contact's stays so.
 COMPLETE_CONTACT = """
 update contacts c
 set user_id = coalesce(c.user_id, (select %(user_id)s::text where not exists (
       select from contacts where organization_id = %(organization_id)s and user_id = %(user_id)s))),
-    wa_id = coalesce(c.wa_id, (select %(wa_id)s::text where not exists (
-      select from contacts where organization_id = %(organization_id)s and wa_id = %(wa_id)s))),
+    wa_id = coalesce((select %(wa_id)s::text where not exists (
+      select from contacts where organization_id = %(organization_id)s and wa_id = %(wa_id)s)), c.wa_id),
     profile_name = coalesce(%(profile_name)s, c.profile_name)
 where c.organization_id = %(organization_id)s and c.id = %(contact_id)s
 """
@@ -236,8 +242,8 @@ where e.organization_id = %(organization_id)s and e.turn_id = %(turn_id)s and e.
 """
 
 DELIVERY_OF_TURN = """
-select case when bool_or(state = 'failed') then 'failed' when bool_or(state = 'uncertain') then 'uncertain'
-            else 'sent' end as delivery,
+select case when count(*) = 0 then 'none' when bool_or(state = 'failed') then 'failed'
+            when bool_or(state = 'uncertain') then 'uncertain' else 'sent' end as delivery,
        (array_agg(error order by position) filter (where state = 'failed'))[1] ->> 'reason' as reason
 from outbox where organization_id = %(organization_id)s and turn_id = %(turn_id)s
 """
@@ -260,7 +266,8 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 
 # Statuses and other updates ---------------------------------------------------------------------
 
-#: By the id that we gave the message, or by Meta's. A status never goes back, and settles a call in doubt.
+#: By the id that we gave the message, or by Meta's. A status never goes back. It settles a call in doubt, and one that
+#: Meta answered with "later" although the message went out.
 APPLY_STATUS = """
 with found as (
   select o.id, o.state, coalesce(array_position(array['sent', 'delivered', 'read', 'failed'], o.delivery_status), 0)
@@ -273,7 +280,7 @@ with found as (
 update outbox o
 set delivery_status = case when found.news then %(status)s else o.delivery_status end,
     delivery_status_at = case when found.news then %(status_at)s else o.delivery_status_at end,
-    state = case when o.state in ('sending', 'uncertain') then 'sent' else o.state end,
+    state = case when o.state in ('pending', 'sending', 'uncertain') then 'sent' else o.state end,
     error = case when %(status)s = 'failed' then %(error)s else o.error end,
     settled_at = coalesce(o.settled_at, now()), wamid = coalesce(o.wamid, %(wamid)s)
 from found where o.organization_id = %(organization_id)s and o.id = found.id
@@ -294,8 +301,12 @@ update outbox set state = 'failed', error = %(error)s, settled_at = now()
 where organization_id = %(organization_id)s and turn_id = %(turn_id)s and state = 'pending'
 """
 
+#: Those that the turn was to answer: what came after its reply was written is for the next turn.
 FAIL_EVENTS = """
-update webhook_events set outcome = 'failed', outcome_reason = %(outcome_reason)s, settled_at = now(),
-                          turn_id = %(turn_id)s
-where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and outcome is null
+update webhook_events e
+set outcome = 'failed', outcome_reason = %(outcome_reason)s, settled_at = now(), turn_id = t.id
+from turns t
+where t.organization_id = %(organization_id)s and t.id = %(turn_id)s
+  and (e.organization_id, e.conversation_id) = (t.organization_id, t.conversation_id) and e.outcome is null
+  and (t.generated_at is null or e.turn_id = t.id)
 """

@@ -1,6 +1,7 @@
 """The adapter over the real SDK and real HTTP, to a stand-in that speaks the provider's protocol."""
 
 import json
+import time
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -95,6 +96,43 @@ def test_answers_without_an_answer(httpserver, model, answer, reason):
         ask(model)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "null",
+        '{"choices": [null]}',
+        '{"choices": {"0": 1}}',
+        '{"choices": [{}]}',
+        '{"choices": [{"message": {"content": [{"type": "text"}]}}]}',
+        '{"choices": [{"message": {"tool_calls": [{"type": "function"}]}}]}',
+    ],
+)
+def test_an_answer_of_another_shape_is_a_model_error(httpserver, model, body):
+    httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
+    with pytest.raises(ModelError):
+        ask(model)
+
+
+def test_what_a_tolerated_answer_leaves_out_is_zero_or_empty(httpserver, model):
+    call = {"id": "a", "type": "function", "function": {"name": "price", "arguments": {"quantity": 1}}}
+    answer = completion({"content": None, "tool_calls": [call]}, usage={"prompt_tokens": None})
+    httpserver.expect_request(PATH).respond_with_json(answer)
+    said = ask(model)
+    assert (said.text, said.prompt_tokens, said.completion_tokens) == ("", 0, 0)
+    assert said.tool_calls == (ToolCall("a", "price", '{"quantity": 1}'),)
+
+
+def test_a_pause_longer_than_the_time_there_is_is_not_waited_for(httpserver, model):
+    """The lease was renewed before the call, for not much longer than the call may take."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {}}, status=429, headers={"retry-after": "20"})
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="provider answered 429"):
+        ask(model, seconds=4)
+    assert time.monotonic() - started < 2
+    assert len(httpserver.log) == 1
+
+
 def test_a_provider_that_hangs_up_or_is_not_there(httpserver):
     model = OpenAIModel("m", {"api_key": "k", "base_url": "http://127.0.0.1:9/v1"}, 0)
     with pytest.raises(ModelError, match="provider failed: APIConnectionError"):
@@ -102,8 +140,6 @@ def test_a_provider_that_hangs_up_or_is_not_there(httpserver):
 
 
 def test_a_hang_ends_at_the_time_given(httpserver, model):
-    import time
-
     httpserver.expect_request(PATH).respond_with_handler(lambda request: time.sleep(1.5))
     started = time.monotonic()
     with pytest.raises(ModelError, match="APITimeoutError"):
