@@ -27,6 +27,7 @@ def system_prompt(chatbot: dict[str, Any]) -> str:
     )
     return f"""You are the WhatsApp assistant of {chatbot["name"]}.
 {chatbot["persona"]}
+{chatbot["instructions"]}
 
 Answer in the customer's language; when it is unclear, in: {chatbot["language"]}
 Answer every question of the customer's latest messages in one short reply, without headings or tables.
