@@ -14,6 +14,9 @@ from f.agent.loop import Allowance, Completion, Message, ModelError, Tool, ToolC
 #: What Gemini 3 takes for the signature of a call that it did not make (ai.google.dev, "Thought signatures").
 FOREIGN_SIGNATURE = b"skip_thought_signature_validator"
 
+#: The SDK's own default, v1, lacks preview models, `-latest` names, and function calls of Gemini 2.5.
+API_VERSION = "v1beta"
+
 #: Ids of calls that came without one: never sent.
 LOCAL_ID = "local-"
 
@@ -22,12 +25,15 @@ ANSWERED = {"STOP", "OTHER", "FINISH_REASON_UNSPECIFIED", ""}
 
 
 class GeminiModel:
-    def __init__(self, name: str, api_key: str, base_url: str | None, temperature: float):
+    def __init__(
+        self, name: str, api_key: str, base_url: str | None, temperature: float, api_version: str = API_VERSION
+    ):
         self.name = name
         self.origin = f"gemini:{name}"
         self._temperature = temperature
         # A client of ours, so that what it raises is known; the SDK does not retry unless it is told to.
-        options = types.HttpOptions(base_url=base_url, httpx_client=httpx.Client(timeout=None))  # noqa: S113
+        client = httpx.Client(timeout=None)  # noqa: S113 - each request has one
+        options = types.HttpOptions(base_url=base_url, api_version=api_version, httpx_client=client)
         self._client = genai.Client(vertexai=False, api_key=api_key, http_options=options)
 
     def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:

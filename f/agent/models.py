@@ -50,7 +50,8 @@ def build_model(provider: str, name: str, resource: Mapping[str, Any] | None, te
         case "gemini":
             from f.agent.gemini_model import GeminiModel
 
-            return GeminiModel(name, resource["api_key"], base_url, temperature)
+            version = {"api_version": resource["api_version"]} if resource.get("api_version") else {}
+            return GeminiModel(name, resource["api_key"], base_url, temperature, **version)
     raise ModelError(f"unknown model provider {provider!r}")
 
 

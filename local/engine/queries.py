@@ -6,7 +6,9 @@ COLUMNS = """id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id
     skipped, canceled_by, canceled_reason, deaths, created_by, trigger_kind, schedule_path, request"""
 
 #: Only one engine may serve a database: two would run the same jobs.
-CLAIM_DATABASE = "select pg_try_advisory_lock(%s), (select max(pid) from pg_locks where locktype = 'advisory' and objid = %s)"
+CLAIM_DATABASE = (
+    "select pg_try_advisory_lock(%s), (select max(pid) from pg_locks where locktype = 'advisory' and objid = %s)"
+)
 
 INSERT = """
 insert into job (id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state,
@@ -35,7 +37,9 @@ update job set state = 'running', started_at = coalesce(started_at, now())
 where id = %s and state = 'queued' returning {COLUMNS}
 """
 
-START_FLOW = "update job set state = 'running', started_at = coalesce(started_at, now()), suspend_until = null where id = %s"
+START_FLOW = (
+    "update job set state = 'running', started_at = coalesce(started_at, now()), suspend_until = null where id = %s"
+)
 
 FINISH = """
 update job set state = 'done', success = %(success)s, skipped = %(skipped)s, result = %(result)s,
@@ -45,7 +49,9 @@ where id = %(id)s and state <> 'done'
 """
 
 #: The process of a job died: try it again.
-RETRY_DEAD = "update job set state = 'queued', deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
+RETRY_DEAD = (
+    "update job set state = 'queued', deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
+)
 
 SAVE_FLOW = """
 update job set status = %(status)s, args = %(args)s, items = %(items)s, state = %(state)s,

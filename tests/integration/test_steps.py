@@ -46,8 +46,8 @@ class Platform:
         self._monkeypatch.setenv("WM_FLOW_JOB_ID", job or str(uuid4()))
         return load_context.main(self.database, delivery, **arguments)
 
-    def generate(self, loaded: dict, model: dict | None = None) -> dict:
-        return generate_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token", model)
+    def generate(self, loaded: dict, models: dict | None = None) -> dict:
+        return generate_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token", models)
 
     def send(self, loaded: dict) -> dict:
         return send_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token")
@@ -367,8 +367,8 @@ def test_a_provider_that_fails_ends_in_the_fallback_text_and_an_alert(platform):
         " where slug = 'harbour-dental' returning id"
     )
     loaded = platform.load(platform.delivery())
-    assert loaded["model_resource_path"] == "f/agent/openai"
-    platform.generate(loaded, {"api_key": "k", "base_url": "http://127.0.0.1:9/v1"})
+    assert loaded["model_resources"] == ["f/agent/openai"]
+    platform.generate(loaded, {"f/agent/openai": {"api_key": "k", "base_url": "http://127.0.0.1:9/v1"}})
     platform.send(loaded)
     assert platform.whatsapp.texts == [
         "I cannot answer right now. Someone from our reception will write to you shortly."
