@@ -19,6 +19,8 @@ from typing import Any
 from f.agent.demo_model import DemoModel, tokens
 from f.agent.loop import Allowance, Message
 
+KEY = "stand-in"
+
 Body = dict[str, Any]
 Reaction = Callable[[BaseHTTPRequestHandler], None]
 
@@ -58,7 +60,7 @@ class StandIn:
     @property
     def resource(self) -> dict[str, str]:
         """The Windmill resource of this provider."""
-        return {"api_key": "stand-in", "base_url": self.url}
+        return {"api_key": KEY, "base_url": self.url}
 
     def close(self) -> None:
         self._over.set()
@@ -133,12 +135,12 @@ class OpenAIStandIn(StandIn):
 
     @property
     def resource(self) -> dict[str, str]:
-        return {"api_key": "stand-in", "base_url": f"{self.url}/v1"}
+        return {"api_key": KEY, "base_url": f"{self.url}/v1"}
 
     def fault(self, handler: BaseHTTPRequestHandler, request: Body) -> Reaction | None:
         if handler.path != "/v1/chat/completions":
             return self.refuse(404, "not_found")
-        if handler.headers["authorization"] != "Bearer stand-in":
+        if handler.headers["authorization"] != f"Bearer {KEY}":
             return self.refuse(401, "invalid_api_key")
         open_calls: set[str] = set()
         for message in request["messages"]:
@@ -211,7 +213,7 @@ class GeminiStandIn(StandIn):
     def fault(self, handler: BaseHTTPRequestHandler, request: Body) -> Reaction | None:
         if not re.fullmatch(r"/v1(beta)?/models/[^/]+:generateContent", handler.path):
             return self.refuse(404, "NOT_FOUND")
-        if handler.headers["x-goog-api-key"] != "stand-in":
+        if handler.headers["x-goog-api-key"] != KEY:
             return self.denied()
         waiting: list[str] = []
         for content in request["contents"]:
@@ -317,8 +319,8 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: di
 
 def main() -> None:
     openai, gemini = OpenAIStandIn(), GeminiStandIn()
-    print(f"OPENAI_API_KEY=stand-in\nOPENAI_BASE_URL={openai.resource['base_url']}")
-    print(f"GEMINI_API_KEY=stand-in\nGOOGLE_GEMINI_BASE_URL={gemini.resource['base_url']}", flush=True)
+    print(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={openai.resource['base_url']}")
+    print(f"GEMINI_API_KEY={KEY}\nGOOGLE_GEMINI_BASE_URL={gemini.resource['base_url']}", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -19,8 +19,9 @@ from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelEr
 ATTEMPTS = 3
 PAUSES = (0.5, 1.5)
 
-#: Longest wait that a provider's retry-after gets when another model is there, in seconds.
+#: Longest wait that a provider's retry-after gets, in seconds: when another model is there, and when none is.
 PATIENCE = 4
+PATIENCE_WITH_THE_LAST = 30
 
 #: Seconds of one call: below the lease (60 s), which is renewed just before.
 CALL_SECONDS = 40
@@ -67,7 +68,10 @@ class Budget:
 
 
 class Chain:
-    """Is itself a `Model`, for one turn. `before_retry` runs before each call but the first (to renew a lease)."""
+    """Is itself a `Model`, for one turn.
+
+    `before_retry` runs before each pause and each call but the first, to renew a lease.
+    """
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class Chain:
             pause = _pause(failure, attempt, deadline - now, bool(others))
             if pause is not None:
                 attempt += 1
+                self._before_retry()
                 self._sleep(pause)
             elif others and deadline - now > LEAST_SECONDS:
                 self._at, attempt = self._at + 1, 0
@@ -175,7 +180,8 @@ def _pause(error: ModelError, attempt: int, left: float, others: bool) -> float 
     if error.kind not in ("later", "hang") or (error.kind == "hang" and others) or attempt + 1 >= ATTEMPTS:
         return None
     pause = max(error.retry_after or 0, PAUSES[attempt] if error.kind == "later" else 0)
-    return pause if pause + LEAST_SECONDS < left and not (others and pause > PATIENCE) else None
+    patience = PATIENCE if others else PATIENCE_WITH_THE_LAST
+    return pause if pause + LEAST_SECONDS < left and pause <= patience else None
 
 
 def within(seconds: float, call: Callable[[], Completion]) -> Completion:

@@ -144,11 +144,11 @@ def test_no_model_is_begun_with_when_the_time_is_over(make, clock):
     assert second.allowances == []
 
 
-def test_the_lease_is_renewed_before_every_further_call(make, clock):
+def test_the_lease_is_renewed_before_every_pause_and_further_call(make, clock):
     renewed = []
     models = FakeModel(clock, later(), ModelError("no")), FakeModel(clock, "ok")
     ask(make(*models, before_retry=lambda: renewed.append(clock.now)))
-    assert renewed == [0.5, 0.5]
+    assert renewed == [0.0, 0.5, 0.5]  # before the pause, the second call and the next model
 
 
 def test_a_lost_lease_ends_everything(make, clock):

@@ -31,8 +31,8 @@ class Chatbot:
         )
 
     def set(self, **columns):
-        for name, value in columns.items():
-            self.owner.execute(f"update chatbots set {name} = %s where slug = 'harbour-dental'", [value])
+        changes = ", ".join(f"{name} = %s" for name in columns)
+        self.owner.execute(f"update chatbots set {changes} where slug = 'harbour-dental'", [*columns.values()])
 
     def rows(self, query: str) -> list[dict]:
         return self.owner.execute(query).fetchall()
@@ -89,7 +89,7 @@ def test_the_second_model_answers_when_the_first_is_down(chatbot, openai):
     openai.enqueue(*[openai.refuse(500)] * 3)
     assert "8:30" in chatbot.ask("When are you open?")
     turn = chatbot.rows("select error, steps, model from turns")[0]
-    assert turn["error"] is None and turn["model"] == "demo"
+    assert turn["error"] is None and turn["model"] == "m-1"
     assert [step.get("error") for step in turn["steps"]] == ["provider answered 500: InternalServerError"] * 3 + [None]
     usage = chatbot.rows("select provider, estimated_cost > 0 as priced from usage_logs")
     assert usage == [{"provider": "gemini", "priced": True}]  # gemini-2.5-flash-001 by the price of gemini-2.5-flash
