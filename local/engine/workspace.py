@@ -268,7 +268,7 @@ class _Reader:
             if key not in given:
                 raise WorkspaceError(f"{self.name}: {key}: is missing")
         try:
-            CronSim(str(given["schedule"]), datetime.now())  # noqa: DTZ005  # only its syntax is of interest
+            CronSim(str(given["schedule"]), datetime.now())
             timezone = ZoneInfo(given["timezone"])
         except CronSimError as error:
             raise WorkspaceError(f"{self.name}: schedule: {given['schedule']!r}: {error}") from None
