@@ -124,7 +124,7 @@ def begin_turn(connection: Connection, organization_id: str, conversation_id: st
         "turn": turn.parameters,
         "merge_seconds": float(settings["merge_seconds"]),
         "access_token_path": settings["access_token_path"],
-        "model_resource_path": settings["model_resource_path"],
+        "model_resources": settings["model_resources"],
     }
 
 

@@ -112,7 +112,9 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 
 #: What later steps need to know of the number and the chatbot: settings and paths of secrets.
 TURN_SETTINGS = """
-select n.phone_number_id, n.access_token_path, c.merge_seconds, c.model_resource_path
+select n.phone_number_id, n.access_token_path, c.merge_seconds,
+       array_remove(array_prepend(c.model_resource_path,
+         array(select m ->> 'resource_path' from jsonb_array_elements(c.fallback_models) m)), null) as model_resources
 from conversations v
 join whatsapp_numbers n on (n.organization_id, n.phone_number_id) = (v.organization_id, v.phone_number_id)
 join chatbots c on (c.organization_id, c.id) = (v.organization_id, v.chatbot_id)
@@ -124,8 +126,20 @@ where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
 READ_TURN = "select generated_at from turns where organization_id = %(organization_id)s and id = %(turn_id)s"
 
 READ_CHATBOT = """
-select name, language, persona, facts, fallback_text, model_provider, model_name, temperature, max_steps
+select name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
+       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
 from chatbots where organization_id = %(organization_id)s and id = %(chatbot_id)s
+"""
+
+#: For each model the newest price that is valid, of the model itself or of what its name begins with.
+READ_PRICES = """
+select m.provider, m.name, p.prompt_price, p.completion_price
+from jsonb_to_recordset(%(models)s) as m (provider text, name text)
+cross join lateral (
+  select prompt_price, completion_price from model_prices p
+  where p.provider = m.provider and (p.model = m.name or starts_with(m.name, p.model || '-'))
+    and p.valid_from <= current_date
+  order by length(p.model) desc, p.valid_from desc limit 1) as p
 """
 
 #: What waits for an answer, in the order in which it was written.
@@ -174,8 +188,10 @@ select %(organization_id)s, %(conversation_id)s, %(turn_id)s, message.id, %(posi
 """
 
 STORE_USAGE = """
-insert into usage_logs (organization_id, turn_id, call, model, prompt_tokens, completion_tokens)
-values (%(organization_id)s, %(turn_id)s, %(call)s, %(model)s, %(prompt_tokens)s, %(completion_tokens)s)
+insert into usage_logs (organization_id, turn_id, call, provider, model, prompt_tokens, completion_tokens,
+                        estimated_cost)
+values (%(organization_id)s, %(turn_id)s, %(call)s, %(provider)s, %(model)s, %(prompt_tokens)s, %(completion_tokens)s,
+        %(estimated_cost)s)
 on conflict do nothing
 """
 

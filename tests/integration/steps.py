@@ -42,8 +42,8 @@ class Platform:
         self._monkeypatch.setenv("WM_FLOW_JOB_ID", job or str(uuid4()))
         return load_context.main(self.database, delivery, **arguments)
 
-    def generate(self, loaded: dict, model: dict | None = None) -> dict:
-        return generate_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token", model)
+    def generate(self, loaded: dict, models: dict | None = None) -> dict:
+        return generate_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token", models)
 
     def send(self, loaded: dict) -> dict:
         return send_reply.main(self.database, loaded["turn"], self.whatsapp.resource, "token")

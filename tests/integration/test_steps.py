@@ -353,8 +353,8 @@ def test_a_provider_that_fails_ends_in_the_fallback_text_and_an_alert(platform):
         " where slug = 'harbour-dental' returning id"
     )
     loaded = platform.load(platform.delivery())
-    assert loaded["model_resource_path"] == "f/agent/openai"
-    platform.generate(loaded, {"api_key": "k", "base_url": "http://127.0.0.1:9/v1"})
+    assert loaded["model_resources"] == ["f/agent/openai"]
+    platform.generate(loaded, {"f/agent/openai": {"api_key": "k", "base_url": "http://127.0.0.1:9/v1"}})
     platform.send(loaded)
     assert platform.whatsapp.texts == [
         "I cannot answer right now. Someone from our reception will write to you shortly."
@@ -371,7 +371,7 @@ def test_what_a_model_writes_that_cannot_be_stored_is_replaced(platform, httpser
     answer = r'{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "a\u0000b\ud83d"}}]}'
     httpserver.expect_request("/chat/completions").respond_with_data(answer, content_type="application/json")
     loaded = platform.load(platform.delivery())
-    platform.generate(loaded, {"api_key": "k", "base_url": httpserver.url_for("/")})
+    platform.generate(loaded, {"f/agent/openai": {"api_key": "k", "base_url": httpserver.url_for("/")}})
     platform.send(loaded)
     assert platform.whatsapp.texts == ["a\ufffdb?"]
     assert platform.alerts() == []
