@@ -47,7 +47,11 @@ def code(step: str, content: str, inputs: Mapping[str, Any] | None = None, **mod
 
 
 def script(step: str, path: str, inputs: Mapping[str, Any] | None = None, **module: Any) -> dict[str, Any]:
-    return {"id": step, "value": {"type": "script", "path": path, "input_transforms": transforms(inputs or {})}, **module}
+    return {
+        "id": step,
+        "value": {"type": "script", "path": path, "input_transforms": transforms(inputs or {})},
+        **module,
+    }
 
 
 def subflow(step: str, path: str, inputs: Mapping[str, Any] | None = None, **module: Any) -> dict[str, Any]:
@@ -226,3 +230,12 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def find_process(command: str) -> int | None:
+    """A living process with exactly this command line."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if place.read_text().replace("\0", " ").strip() == command and is_alive(int(place.parent.name)):
+                return int(place.parent.name)
+    return None
