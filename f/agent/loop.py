@@ -63,6 +63,10 @@ class ToolError(Exception):
     """A tool could not do what was asked; the text is for the model, which may try something else."""
 
 
+class InvalidCall(ToolError):
+    """The call itself was wrong, such as arguments that do not fit the tool: a mistake of the model."""
+
+
 class Model(Protocol):
     """An adapter to a provider. `seconds` is how long the call may take. Raises ModelError."""
 
@@ -73,9 +77,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps of one turn: model calls, seconds in all, seconds of one call, calls repaired after a mistake."""
+    """Caps of one turn: model calls, tool calls of one completion, seconds in all and of one call, and how many
+    mistaken tool calls may be repaired."""
 
     steps: int = 6
+    calls: int = 8
     seconds: float = 60
     call_seconds: float = 40
     repairs: int = 2
@@ -131,7 +137,13 @@ def run_loop(
             answer.text = completion.text.strip()
             return
         exchange.append(Message("assistant", completion.text, completion.tool_calls))
-        for call in completion.tool_calls:
+        for number, call in enumerate(completion.tool_calls):
+            if number >= limits.calls:
+                refusal = f"Not called: at most {limits.calls} calls at a time."
+                exchange.append(Message("tool", refusal, tool_call_id=call.id))
+                continue
+            if deadline - clock() <= 1:
+                raise ModelError(f"no answer within {limits.seconds:g} s")
             before_call()
             started = clock()
             result, valid = _run_tool(by_name, call)
@@ -156,6 +168,8 @@ def _run_tool(by_name: dict[str, Tool], call: ToolCall) -> tuple[str, bool]:
         return "The arguments must be a JSON object.", False
     try:
         return tool.run(arguments), True
+    except InvalidCall as error:
+        return f"Error: {error}", False
     except ToolError as error:
         return f"Error: {error}", True
 

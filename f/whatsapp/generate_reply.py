@@ -7,10 +7,15 @@ from typing import Any
 import httpx
 from psycopg.types.json import Jsonb
 
-from f.agent.loop import Answer, Limits, ModelError, run_loop
+from f.agent import queries as agent_queries
+from f.agent.loop import Answer, Limits, ModelError, Tool, run_loop
 from f.agent.models import build_model
 from f.agent.prompts import build_messages
+from f.agent.tool_records import TurnRecords, refresh
+from f.agent.tool_servers import server_of
+from f.agent.tools import build_tool, offers_of, resume
 from f.lib.alerts import raise_alert
+from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import CloudApi
@@ -24,12 +29,20 @@ HISTORY_MESSAGES = 20
 MESSAGE_CHARACTERS = 8000
 
 
-def main(database: dict, turn: dict, whatsapp: dict, access_token: str, model: dict | None = None) -> dict:
+def main(
+    database: dict,
+    turn: dict,
+    whatsapp: dict,
+    access_token: str,
+    model: dict | None = None,
+    tool_servers: dict | None = None,
+) -> dict:
     """Purpose: one reply for all messages that wait, written before anything is sent.
 
-    Input: the resources for database, WhatsApp's API and the model's provider (None for the demo
-    model), the number's token, and `turn` from load_context.
+    Input: the resources for database, WhatsApp's API, the model's provider (None for the demo model)
+    and our tool servers, the number's token, and `turn` from load_context.
 
+    Each call of a tool is recorded before it is made, and a repeated step does not make it again.
     A provider's error ends in the chatbot's fallback text and an alert. Returns `state`:
     "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
     "superseded" when another run has taken the conversation over.
@@ -41,7 +54,7 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str, model: d
             if "state" in context:
                 return {"state": context["state"]}
             reader = show_reading(whatsapp, context["phone_number_id"], access_token, context["waiting"][-1]["wamid"])
-            answer, error = think(connection, this, context, model)
+            answer, error = think(connection, this, context, model, tool_servers)
             write(connection, this, context, answer, error)
             reader.join(timeout=5)
         except LeaseLost:
@@ -55,7 +68,8 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return {"state": "generated"}
-        if conversation["mode"] == "person":
+        # The turn that hands over still says so; later ones are silent.
+        if conversation["mode"] == "person" and not generated["hands_over"]:
             connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
             return {"state": "handed_over"}
         values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
@@ -63,8 +77,12 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         if not waiting:
             return {"state": "nothing waits"}
         return {
-            "phone_number_id": conversation["phone_number_id"],
-            "chatbot": connection.execute(queries.READ_CHATBOT, values).fetchone(),
+            **{key: conversation[key] for key in ("phone_number_id", "chatbot_id", "contact_id")},
+            "chatbot": {
+                **(connection.execute(queries.READ_CHATBOT, values).fetchone() or {}),
+                "questions": connection.execute(agent_queries.READ_QUESTIONS, values).fetchall(),
+            },
+            "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
             "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
         }
@@ -86,7 +104,11 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
 
 
 def think(
-    connection: Connection, turn: Turn, context: dict[str, Any], resource: dict | None
+    connection: Connection,
+    turn: Turn,
+    context: dict[str, Any],
+    resource: dict | None,
+    tool_servers: dict | None = None,
 ) -> tuple[Answer, str | None]:
     """The model's answer, or the fallback text and why."""
     chatbot = context["chatbot"]
@@ -97,10 +119,11 @@ def think(
 
     answer = Answer()
     try:
+        tools, earlier = prepare_tools(connection, turn, context, tool_servers)
         run_loop(
             build_model(chatbot, resource),
-            build_messages(chatbot, context["history"], context["waiting"]),
-            tools=(),
+            build_messages(chatbot, context["history"], context["waiting"], tools, earlier),
+            tools=tools,
             limits=Limits(steps=chatbot["max_steps"]),
             answer=answer,
             before_call=renew,
@@ -110,6 +133,33 @@ def think(
         answer.text = chatbot["fallback_text"]
         return answer, error.reason
     return answer, None
+
+
+def prepare_tools(
+    connection: Connection, turn: Turn, context: dict[str, Any], tool_servers: dict | None
+) -> tuple[list[Tool], list[dict[str, Any]]]:
+    """The chatbot's tools, and the calls that an earlier attempt of this turn has made."""
+    ids = {"chatbot_id": str(context["chatbot_id"]), "turn_id": turn.turn_id}
+    records = TurnRecords(connection, turn.organization_id, **ids, hold=lambda: hold_lease(connection, turn))
+    caller = Caller(
+        turn.organization_id, contact_id=str(context["contact_id"]), conversation_id=turn.conversation_id, **ids
+    )
+    offers = []
+    tools: dict[str, Tool] = {}
+    for row in context["integrations"]:
+        server = server_of(row, tool_servers, caller)
+        if server is None:
+            continue
+        if row["is_unknown"]:
+            row["tools"] = refresh(connection, turn.organization_id, row["id"], row["name"], server)
+        for offer in offers_of(row):
+            offers.append(offer)
+            tools.setdefault(offer.name, build_tool(offer, server, records))
+    earlier = records.earlier()
+    if any(row["state"] == "running" for row in earlier):
+        resume(tools, offers, earlier)
+        earlier = records.earlier()
+    return list(tools.values()), earlier
 
 
 def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> None:

@@ -115,7 +115,13 @@ where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
 
 # Generating -------------------------------------------------------------------------------------
 
-READ_TURN = "select generated_at from turns where organization_id = %(organization_id)s and id = %(turn_id)s"
+#: `hands_over`: it is this very turn in which the bot called for a person.
+READ_TURN = """
+select generated_at, exists (select from notifications n
+                             where (n.organization_id, n.turn_id) = (t.organization_id, t.id)
+                               and n.kind = 'handover') as hands_over
+from turns t where organization_id = %(organization_id)s and id = %(turn_id)s
+"""
 
 READ_CHATBOT = """
 select name, language, persona, facts, fallback_text, model_provider, model_name, temperature, max_steps

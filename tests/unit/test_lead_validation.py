@@ -20,18 +20,33 @@ def test_addresses(text, address):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ana", "ana@", "@example.org", "ana@example", "a@b@example.org", "ana@-example.org", "ana..gil@example.org",
-     "ana @example.org", "ana@example.org, b@example.org", "ana@exa mple.org", "ana@127.0.0.1", "a" * 65 + "@example.org",
-     "ana@" + "x" * 64 + ".org", "ana@example.org\n.evil"],
-)  # fmt: skip
+    [
+        "",
+        "ana",
+        "ana@",
+        "@example.org",
+        "ana@example",
+        "a@b@example.org",
+        "ana@-example.org",
+        "ana..gil@example.org",
+        "ana @example.org",
+        "ana@example.org, b@example.org",
+        "ana@exa mple.org",
+        "ana@127.0.0.1",
+        "a" * 65 + "@example.org",
+        "ana@" + "x" * 64 + ".org",
+        "ana@example.org\n.evil",
+    ],
+)
 def test_what_is_no_address(text):
     with pytest.raises(ValueError, match="no email address"):
         email_address(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("+34 600 111-222", "+34600111222"), ("0034600111222", "+34600111222"), ("600111222", "600111222")]
-)  # fmt: skip
+    ("text", "number"),
+    [("+34 600 111-222", "+34600111222"), ("0034600111222", "+34600111222"), ("600111222", "600111222")],
+)
 def test_numbers(text, number):
     assert phone_number(text) == number
 
