@@ -21,7 +21,7 @@ from local.settings import PORTS, Settings
 
 READY_SECONDS = 60
 #: Variables of the user's that would tell our own children something else than we do.
-OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_")
+OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_", "MCP_")
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,18 @@ class Stack:
         self._check_ports()
         databases = self._start_database()
         self._say(f"database: {database.prepare(databases, credentials)}")
+        tools = {
+            "DATABASE_URL": database.app_url(databases.owner_url, credentials),
+            "MCP_SIGNING_KEY": credentials.mcp_signing_key,
+            **{PORTS[field][0]: str(getattr(settings, field)) for field in PORTS if field.startswith("mcp_")},
+        }
+        for name, url in settings.tool_server_urls.items():
+            self._launch(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
         engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")
-        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings.simulator_url)
+        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings)
         catalogue = bootstrap.read_catalogue(values)
         bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
         gateway = {
@@ -89,9 +96,9 @@ class Stack:
         self._launch("simulator", "local.simulator", simulator, {}, f"{settings.simulator_url}/health")
 
     def _check_ports(self) -> None:
-        wanted = ["gateway_port", "api_port", "windmill_port", "simulator_port"]
-        wanted += [] if self.settings.database_url else ["postgres_port"]
-        for field in wanted:
+        for field in PORTS:
+            if field == "postgres_port" and self.settings.database_url:
+                continue
             port = getattr(self.settings, field)
             if is_taken(port):
                 raise StackError(f"port {port} is in use: stop the program that uses it, or set {PORTS[field][0]}")
@@ -170,6 +177,8 @@ def addresses(settings: Settings) -> Iterator[str]:
     yield f"gateway     {settings.gateway_url}/webhook"
     yield f"API         {settings.api_url}"
     yield f"Windmill    {settings.windmill_url}  (workspace {WORKSPACE})"
+    for name, url in settings.tool_server_urls.items():
+        yield f"MCP         {url}/mcp  ({name}; ./dev mcp-token)"
     yield "secrets     ./dev env"
 
 

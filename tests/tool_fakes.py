@@ -60,7 +60,7 @@ class FakeModel(_Fake):
 
     @property
     def resource(self) -> dict[str, str]:
-        return {"api_key": "key", "base_url": f"{self.url}/v1"}
+        return {"api_key": "k", "base_url": f"{self.url}/v1"}
 
     def says(self, text: str) -> "FakeModel":
         self._queue.append({"role": "assistant", "content": text})
