@@ -75,7 +75,7 @@ class Stack:
             **{PORTS[field][0]: str(getattr(settings, field)) for field in PORTS if field.startswith("mcp_")},
         }
         for name, url in settings.tool_server_urls.items():
-            self._launch(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
+            self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
         engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
@@ -115,7 +115,15 @@ class Stack:
     def _launch(
         self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
     ) -> None:
-        """Start a service and wait until `health` answers 200."""
+        """Start a service and wait until it and all before it work."""
+        self._spawn(name, module, arguments, environment, health)
+        for service in self._services:
+            self._await(service)
+
+    def _spawn(
+        self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
+    ) -> None:
+        """Start a service; it works once `health` answers 200."""
         self._say(f"{name}: starting")
         log = self.settings.logs / f"{name}.log"
         with log.open("ab") as file:
@@ -125,13 +133,14 @@ class Stack:
                 environment={**self._environment, "PYTHONUNBUFFERED": "1", **environment},
                 directory=ROOT,
             )
-        service = Service(name, process, log, health)
-        self._services.append(service)
+        self._services.append(Service(name, process, log, health))
+
+    def _await(self, service: Service) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(health):
+        while not answers(service.health):
             self._check(service)
             if time.monotonic() > deadline:
-                raise StackError(f"{name} does not answer at {health}:\n{tail(log)}")
+                raise StackError(f"{service.name} does not answer at {service.health}:\n{tail(service.log)}")
             time.sleep(0.1)
 
     def _watch(self) -> None:

@@ -63,7 +63,7 @@ class Guard:
     def _check(self, request: Request) -> None:
         """Raises ForeignHost, ForeignOrigin or Unauthorized."""
         # A page that a browser was led to may know our address, but not these (DNS rebinding).
-        if urlsplit(f"//{request.headers.get('host', '')}").hostname not in self._config.allowed_hosts:
+        if _host_name(request.headers.get("host", "")) not in self._config.allowed_hosts:
             raise ForeignHost
         origin = request.headers.get("origin")
         if origin is not None and origin.lower() not in self._config.allowed_origins:
@@ -196,6 +196,13 @@ def _protocol(server: ToolServer) -> Server[Any]:
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+
+
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 async def _read_body(request: Request) -> bytes:

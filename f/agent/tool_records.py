@@ -9,8 +9,8 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from f.agent import queries
-from f.agent.tool_servers import Server, ToolUnavailable, ToolUncertain
-from f.agent.tools import Execution, Offer, sound_tools
+from f.agent.tool_servers import CALL_SECONDS, Server, ToolUnavailable, ToolUncertain
+from f.agent.tools import Execution, Offer, shorten, sound_tools
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, tenant
 from f.lib.ids import tool_execution_id
@@ -72,16 +72,22 @@ class TurnRecords:
 
 
 def refresh(
-    connection: Connection, organization_id: str, integration_id: UUID, name: str, server: Server
+    connection: Connection,
+    organization_id: str,
+    integration_id: UUID,
+    name: str,
+    server: Server,
+    seconds: float = CALL_SECONDS,
 ) -> list[dict[str, Any]] | None:
     """Ask a server what it offers and keep what of it is sound; None, with an alert, when it does not answer."""
     values: dict[str, Any] = {"organization_id": organization_id, "integration_id": integration_id}
     try:
-        tools, problems = sound_tools(server.list_tools())
+        tools, problems = sound_tools(server.list_tools(seconds))
     except (ToolUnavailable, ToolUncertain) as error:
+        reason = shorten(str(error))
         with tenant(connection, organization_id):
-            connection.execute(queries.STORE_REFRESH_FAILURE, {**values, "error": str(error)})
-            raise_alert(connection, organization_id, "tools_not_listed", name, {"reason": str(error)})
+            connection.execute(queries.STORE_REFRESH_FAILURE, {**values, "error": reason})
+            raise_alert(connection, organization_id, "tools_not_listed", name, {"reason": reason})
         return None
     with tenant(connection, organization_id):
         error_text = "; ".join(problems) or None

@@ -51,7 +51,7 @@ class Server(Protocol):
 
     repeatable: bool
 
-    def list_tools(self) -> list[dict[str, Any]]: ...
+    def list_tools(self, seconds: float = CALL_SECONDS) -> list[dict[str, Any]]: ...
 
     def call(self, name: str, arguments: dict[str, Any], execution_id: UUID) -> str: ...
 
@@ -88,8 +88,8 @@ class OwnServer(_HttpServer):
         self._url = url
         self._token = token
 
-    def list_tools(self) -> list[dict[str, Any]]:
-        status, body = within(CALL_SECONDS, lambda: self._request("GET", "/tools"))
+    def list_tools(self, seconds: float = CALL_SECONDS) -> list[dict[str, Any]]:
+        status, body = within(seconds, lambda: self._request("GET", "/tools"))
         if status != httpx.codes.OK:
             raise ToolUnavailable(_refusal(status, body))
         return _tools(body, "schema")
@@ -125,8 +125,8 @@ class McpServer(_HttpServer):
         self._headers: dict[str, str] | None = None
         self._last_id = 0
 
-    def list_tools(self) -> list[dict[str, Any]]:
-        return within(CALL_SECONDS, self._list)
+    def list_tools(self, seconds: float = CALL_SECONDS) -> list[dict[str, Any]]:
+        return within(seconds, self._list)
 
     def call(self, name: str, arguments: dict[str, Any], execution_id: UUID) -> str:
         return within(CALL_SECONDS, lambda: self._call(name, arguments))

@@ -24,8 +24,8 @@ MAX_TOOLS = 100
 MAX_DESCRIPTION = 1000
 MAX_SCHEMA = 16 * 1024
 
-#: Names that every provider takes.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: Names that MCP allows; providers take less (`public_name`).
+NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 UNAVAILABLE = "This tool is not available at the moment and has done nothing. Do without it, and say so."
 UNKNOWN = (
@@ -67,19 +67,24 @@ class Offer:
 
 def offers_of(integration: Mapping[str, Any]) -> list[Offer]:
     """The enabled tools of one server, from its stored list. Those of others carry the server's name."""
-    prefix = "" if integration["kind"] == "own" else f"{integration['name']}__"
     return [
         Offer(
             integration_id=integration["id"],
             integration=integration["name"],
             tool_name=tool["name"],
-            name=re.sub(r"[^A-Za-z0-9_-]", "_", prefix + tool["name"]),
+            name=public_name(integration, tool["name"]),
             description=tool["description"],
             schema=tool["schema"],
         )
         for tool in integration["tools"] or ()
         if tool["name"] in integration["enabled"]
     ]
+
+
+def public_name(integration: Mapping[str, Any], tool_name: str) -> str:
+    """What the model calls a tool: letters, digits, _ and -, at most 64, as every provider takes them."""
+    name = tool_name if integration["kind"] == "own" else f"{integration['name']}__{tool_name}"
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
 
 
 def sound_tools(listed: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -92,7 +97,7 @@ def sound_tools(listed: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]],
         if problem := problem or schema_problem(tool["schema"]):
             problems.append(f"{name[:64]!r}: {problem}")
         else:
-            sound[name] = {**tool, "description": str(tool["description"])[:MAX_DESCRIPTION]}
+            sound[name] = {**tool, "description": shorten(str(tool["description"])[:MAX_DESCRIPTION])}
     if len(listed) > MAX_TOOLS:
         problems.append(f"{len(listed)} tools, only {MAX_TOOLS} are taken")
     return list(sound.values()), problems
@@ -104,6 +109,8 @@ def schema_problem(schema: Any) -> str | None:
 
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return "its schema is not of an object"
+    if not is_storable(schema):
+        return "its schema holds what JSON cannot"
     text = json.dumps(schema)
     if len(text) > MAX_SCHEMA:
         return f"its schema is larger than {MAX_SCHEMA} bytes"
@@ -124,6 +131,8 @@ def check_arguments(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
     import jsonschema
     import referencing
 
+    if not is_storable(arguments):
+        raise InvalidCall("The arguments hold what JSON cannot: NUL, half a character, or a number without end.")
     validators = {"pattern": _nothing, "patternProperties": _nothing}
     validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, validators)
     problems: list[str] = []
@@ -132,7 +141,7 @@ def check_arguments(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
             problems.append(f"{'.'.join(map(str, error.absolute_path)) or 'arguments'}: {error.message[:300]}")
             if len(problems) == 5:
                 break
-    except (referencing.exceptions.Unresolvable, RecursionError) as error:
+    except (referencing.exceptions.Unresolvable, RecursionError, ArithmeticError) as error:
         raise ToolError(UNAVAILABLE) from error
     if problems:
         raise InvalidCall(f"The arguments do not fit: {'; '.join(problems)}")
@@ -173,7 +182,8 @@ def perform(offer: Offer, server: Server, records: Records, arguments: dict[str,
     started = time.monotonic()
 
     def finish(state: str, result: str | None = None, error: str | None = None) -> None:
-        records.finish(offer, execution, state, round((time.monotonic() - started) * 1000), result, error)
+        ms = round((time.monotonic() - started) * 1000)
+        records.finish(offer, execution, state, ms, result, error and shorten(error))
 
     try:
         result = shorten(_call(server, offer.tool_name, arguments, execution.id))
@@ -199,6 +209,15 @@ def _call(server: Server, name: str, arguments: dict[str, Any], execution_id: UU
         if not server.repeatable:
             raise
     return server.call(name, arguments, execution_id)
+
+
+def is_storable(value: Any) -> bool:
+    """Whether PostgreSQL takes it as JSON: Python reads NaN, NUL and lone surrogates, which it does not."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return "\\u0000" not in text and bool(text.encode())
+    except (ValueError, RecursionError):
+        return False
 
 
 def shorten(text: str) -> str:

@@ -28,6 +28,9 @@ HISTORY_MESSAGES = 20
 #: Longest text of one waiting message that the model sees, in characters.
 MESSAGE_CHARACTERS = 8000
 
+#: Seconds for a tool server's first list, while a customer waits; the schedule asks with more patience.
+LIST_SECONDS = 3.0
+
 
 def main(
     database: dict,
@@ -151,7 +154,7 @@ def prepare_tools(
         if server is None:
             continue
         if row["is_unknown"]:
-            row["tools"] = refresh(connection, turn.organization_id, row["id"], row["name"], server)
+            row["tools"] = refresh(connection, turn.organization_id, row["id"], row["name"], server, LIST_SECONDS)
         for offer in offers_of(row):
             offers.append(offer)
             tools.setdefault(offer.name, build_tool(offer, server, records))

@@ -19,7 +19,8 @@ STORE_NOTIFICATION = """
 insert into notifications as n (organization_id, kind, chatbot_id, conversation_id, turn_id, reason, is_urgent)
 values (%(organization_id)s, 'handover', %(chatbot_id)s, %(conversation_id)s, %(turn_id)s, %(reason)s, %(is_urgent)s)
 on conflict (organization_id, conversation_id, kind) where state = 'pending'
-do update set reason = excluded.reason, is_urgent = n.is_urgent or excluded.is_urgent, turn_id = excluded.turn_id
+do update set reason = excluded.reason, is_urgent = n.is_urgent or excluded.is_urgent,
+    turn_id = coalesce(excluded.turn_id, n.turn_id)
 """
 
 

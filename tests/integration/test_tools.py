@@ -151,6 +151,15 @@ def test_a_wrong_email_is_put_right_and_the_lead_is_kept_once(shop, servers):
     assert shop.executions() == [("capture_lead", "refused", 1), ("capture_lead", "succeeded", 1)]
 
 
+@pytest.mark.parametrize("arguments", ['{"day": "a\\u0000"}', '{"day": "\\ud800"}', '{"day": "x", "n": Infinity}'])
+def test_arguments_that_cannot_be_kept_are_the_models_to_repair(shop, third, arguments):
+    shop.add_integration(third.url)
+    shop.model.calls(("calendar__book", arguments)).says("Which day?")
+    shop.answers()
+    assert "hold what JSON cannot" in shop.model.results[0]
+    assert third.effects == [] and shop.whatsapp.texts == ["Which day?"]
+
+
 @pytest.mark.parametrize("volume", [-5, 10**12, "60", 6.5, None])
 def test_arguments_that_do_not_fit_are_the_models_to_repair(shop, servers, volume):
     shop.tools = servers("pricing_calculator")
@@ -341,6 +350,8 @@ def test_a_server_that_lies_about_its_schema_offers_only_what_is_sound(shop, thi
         {"name": "second", "inputSchema": {"type": "objekt"}},
         {"name": "no schema"},
         {"name": 7, "inputSchema": FakeTools.SCHEMA},
+        {"name": "nul", "inputSchema": {"type": "object", "title": "a\x00"}},
+        {"name": "nan", "inputSchema": {"type": "object", "default": float("nan")}},
         {"name": "fetch", "inputSchema": {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1/x"}}}},
         {"name": "book", "inputSchema": FakeTools.SCHEMA},
         {"name": "huge", "inputSchema": {"type": "object", "description": "x" * 20_000}},
@@ -351,7 +362,18 @@ def test_a_server_that_lies_about_its_schema_offers_only_what_is_sound(shop, thi
     shop.answers()
     assert shop.model.tools == ["calendar__book"]
     assert shop.alerts() == ["tools_not_sound"]
-    assert len(shop.rows("select details from system_alerts")[0]["details"]["problems"]) == 6
+    assert len(shop.rows("select details from system_alerts")[0]["details"]["problems"]) == 8
+
+
+def test_a_tool_gets_a_name_that_every_provider_takes(shop, third):
+    third.listed = [{"name": f"orders.list/{'x' * 100}", "inputSchema": FakeTools.SCHEMA}]
+    shop.add_integration(third.url)
+    shop.rows("update chatbot_tools set tool_name = %s where tool_name = 'book' returning 1", third.listed[0]["name"])
+    name = f"calendar__orders_list_{'x' * 42}"
+    shop.model.calls((name, {"day": "Monday"})).says("Done.")
+    shop.answers()
+    assert shop.model.tools == [name] and len(name) == 64
+    assert third.effects[0]["name"] == third.listed[0]["name"]
 
 
 def test_a_server_that_does_not_answer_costs_its_tools_and_not_the_reply(shop):

@@ -24,6 +24,7 @@ from tool_processes import tenant_of
         ({"authorization": "Basic YTpi"}, 401, "unauthorized"),
         ({"host": "evil.example"}, 421, "foreign_host"),
         ({"host": ""}, 421, "foreign_host"),
+        ({"host": "[::1"}, 421, "foreign_host"),
         ({"origin": "https://evil.example"}, 403, "foreign_origin"),
         ({"origin": "null"}, 403, "foreign_origin"),
     ],
