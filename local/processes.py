@@ -36,10 +36,11 @@ def spawn(
     directory: Path | None = None,
     owner: tuple[int, int] | None = None,
     end: signal.Signals = signal.SIGTERM,
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own (Ctrl-C reaches only its parent) that ends with its parent.
 
-    `owner` is the (uid, gid) it runs as; output goes to `log`.
+    `owner` is the (uid, gid) it runs as; output goes to `log`; descriptors in `keep` stay open in it.
     """
     identity: dict[str, object] = {}
     if owner:
@@ -52,6 +53,7 @@ def spawn(
         env=environment,
         cwd=directory,
         start_new_session=True,
+        pass_fds=keep,
         # Runs after the identity has changed: changing it afterwards would undo the arrangement.
         preexec_fn=die_with_parent(end),
         **identity,

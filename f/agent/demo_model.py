@@ -13,7 +13,7 @@ from itertools import takewhile
 from math import log
 from typing import Any
 
-from f.agent.loop import Completion, Message, Tool, ToolCall
+from f.agent.loop import Allowance, Completion, Message, Tool, ToolCall
 
 #: Words that customers use, by the topic of a fact that they ask for (en, es, de, fr, pt).
 TOPIC_WORDS = {
@@ -84,13 +84,14 @@ PRICE = frozenset("price prices cost costs much quote precio precios cuesta cues
 class DemoModel:
     name = "demo"
 
-    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], seconds: float) -> Completion:
+    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:
         prompt = messages[0].content
         results = list(takewhile(lambda message: message.role == "tool", reversed(messages)))[::-1]
         exchange = messages[1 : -len(results) - 1] if results else messages[1:]
         latest = takewhile(lambda message: message.role == "user", reversed(exchange))
         asked = [re.sub(r"\[[^]]*\]", "", message.content) for message in latest][::-1]
-        calls = () if results else tool_calls(asked, {tool.name for tool in tools})
+        may_call = allowance.may_call and not results
+        calls = tool_calls(asked, {tool.name for tool in tools}) if may_call else ()
         if results:
             text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
         else:

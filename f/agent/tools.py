@@ -123,30 +123,6 @@ def schema_problem(schema: Any) -> str | None:
     return None
 
 
-def check_arguments(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
-    """Raises InvalidCall with what is wrong.
-
-    A pattern is the server's to check: a foreign one could keep us busy for ever. Nothing is fetched.
-    """
-    import jsonschema
-    import referencing
-
-    if not is_storable(arguments):
-        raise InvalidCall("The arguments hold what JSON cannot: NUL, half a character, or a number without end.")
-    validators = {"pattern": _nothing, "patternProperties": _nothing}
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, validators)
-    problems: list[str] = []
-    try:
-        for error in validator(schema, registry=referencing.Registry()).iter_errors(arguments):
-            problems.append(f"{'.'.join(map(str, error.absolute_path)) or 'arguments'}: {error.message[:300]}")
-            if len(problems) == 5:
-                break
-    except (referencing.exceptions.Unresolvable, RecursionError, ArithmeticError) as error:
-        raise ToolError(UNAVAILABLE) from error
-    if problems:
-        raise InvalidCall(f"The arguments do not fit: {'; '.join(problems)}")
-
-
 def resume(tools: Mapping[str, Tool], offers: Sequence[Offer], earlier: Sequence[Mapping[str, Any]]) -> None:
     """Settle the calls that an attempt of this turn began and did not end, before the model is asked again."""
     names = {(offer.integration_id, offer.tool_name): offer.name for offer in offers}
@@ -161,7 +137,8 @@ def build_tool(offer: Offer, server: Server, records: Records) -> Tool:
     """`offer` as the loop calls it."""
 
     def run(arguments: dict[str, Any]) -> str:
-        check_arguments(offer.schema, arguments)
+        if not is_storable(arguments):
+            raise InvalidCall("The arguments hold what JSON cannot: NUL, half a character, or a number without end.")
         return perform(offer, server, records, arguments)
 
     return Tool(offer.name, offer.description, offer.schema, run)
@@ -226,7 +203,3 @@ def shorten(text: str) -> str:
     if len(data) <= MAX_RESULT:
         return data.decode()
     return f"{data[:MAX_RESULT].decode(errors='ignore')}\n[cut off: the result has {len(data)} bytes]"
-
-
-def _nothing(*_: Any) -> Sequence[Any]:
-    return ()

@@ -66,6 +66,7 @@ class Ended:
     job_id: UUID
     success: bool
     result: Any
+    skipped: bool = False
 
 
 def failure(name: str, message: str, **more: Any) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Every statement that the engine sends to its database."""
+# ruff: noqa: S105, S608  # no passwords; what is put together are constants of this file
 
 #: Columns of a job, in the order in which they are read; `result` and `logs` only where they are needed.
-COLUMNS = """id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state, scheduled_for,
-    suspend_until, created_at, started_at, completed_at, timeout, preprocess, status, items, leaf_jobs, success,
-    skipped, canceled_by, canceled_reason, deaths, created_by, trigger_kind, schedule_path, request"""
+COLUMNS = """id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state,
+    scheduled_for, suspend_until, created_at, started_at, completed_at, timeout, preprocess, status, items, leaf_jobs,
+    success, skipped, canceled_by, canceled_reason, deaths, created_by, trigger_kind, schedule_path, request"""
 
 #: Only one engine may serve a database: two would run the same jobs.
-CLAIM_DATABASE = "select pg_try_advisory_lock(%s), (select max(pid) from pg_locks where locktype = 'advisory' and objid = %s)"
+CLAIM_DATABASE = (
+    "select pg_try_advisory_lock(%s), (select max(pid) from pg_locks where locktype = 'advisory' and objid = %s)"
+)
 
 INSERT = """
 insert into job (id, root_id, parent_id, key, attempt, scope_id, kind, path, step_id, args, flow, code, state,
@@ -35,7 +38,9 @@ update job set state = 'running', started_at = coalesce(started_at, now())
 where id = %s and state = 'queued' returning {COLUMNS}
 """
 
-START_FLOW = "update job set state = 'running', started_at = coalesce(started_at, now()), suspend_until = null where id = %s"
+START_FLOW = (
+    "update job set state = 'running', started_at = coalesce(started_at, now()), suspend_until = null where id = %s"
+)
 
 FINISH = """
 update job set state = 'done', success = %(success)s, skipped = %(skipped)s, result = %(result)s,
@@ -45,7 +50,9 @@ where id = %(id)s and state <> 'done'
 """
 
 #: The process of a job died: try it again.
-RETRY_DEAD = "update job set state = 'queued', deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
+RETRY_DEAD = (
+    "update job set state = 'queued', deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
+)
 
 SAVE_FLOW = """
 update job set status = %(status)s, args = %(args)s, items = %(items)s, state = %(state)s,
@@ -77,7 +84,7 @@ REQUEUE_RUNNING = """
 update job set state = 'queued' where state = 'running' and kind not in ('flow', 'flownode')
 """
 OPEN = """
-select id, coalesce(case when state = 'suspended' then suspend_until end, scheduled_for) from job
+select id, kind, coalesce(case when state = 'suspended' then suspend_until end, scheduled_for) from job
 where state = 'queued' or state = 'suspended'
 """
 SCHEDULE_RUNS = "select exists (select 1 from job where schedule_path = %s and state <> 'done' and parent_id is null)"
@@ -162,4 +169,21 @@ values (%(hash)s, %(label)s, %(username)s, %(scopes)s, %(workspace_id)s, %(expir
 """
 TOKEN_GET = """
 select username, scopes, workspace_id from token where hash = %s and (expiration is null or expiration > now())
+"""
+
+#: A filter that is null lets everything through.
+LIST = f"""
+select {COLUMNS} from job
+where (%(completed)s::boolean is null or (state = 'done') = %(completed)s)
+  and (%(path)s::text is null or path = %(path)s)
+  and (%(prefix)s::text is null or starts_with(path, %(prefix)s))
+  and (%(success)s::boolean is null or success = %(success)s)
+  and (%(after)s::timestamptz is null or created_at > %(after)s)
+  and (%(before)s::timestamptz is null or created_at < %(before)s)
+  and (%(steps)s::boolean is null or (key is not null) = %(steps)s)
+  and (%(schedule)s::text is null or schedule_path = %(schedule)s)
+  and (%(parent)s::uuid is null or parent_id = %(parent)s)
+  and (%(trigger)s::text is null or trigger_kind = %(trigger)s)
+order by case when %(newest_first)s then created_at end desc, case when not %(newest_first)s then created_at end
+limit %(size)s offset %(offset)s
 """

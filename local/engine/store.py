@@ -87,9 +87,9 @@ class Store:
         pause = 0.02
         while True:
             try:
-                with self._pool.connection(timeout=1 if patience is None else min(patience, 1)) as connection:
-                    with connection.transaction():
-                        return work(connection)
+                timeout = 1 if patience is None else min(patience, 1)
+                with self._pool.connection(timeout=timeout) as connection, connection.transaction():
+                    return work(connection)
             except PASSING as error:
                 gone = self.stopping.is_set() or (deadline is not None and time.monotonic() + pause > deadline)
                 if gone:
@@ -153,6 +153,12 @@ def results(connection: Connection, job_ids: Iterable[UUID]) -> list[Any]:
 
 def rows(connection: Connection, query: Any, parameters: Any = None) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
+def jobs(connection: Connection, query: Any, parameters: Any) -> list[Job]:
+    """Jobs without their results and logs."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
         return cursor.execute(query, parameters).fetchall()
 
 

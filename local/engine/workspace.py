@@ -15,7 +15,22 @@ from local.engine.definitions import DefinitionError, check_flow
 #: What `wmill sync` looks at; nothing else in the repository belongs to the workspace.
 SPACES = ("f", "u")
 INLINE = "!inline "
-OTHER_LANGUAGES = {".ts", ".js", ".go", ".sh", ".sql", ".php", ".rs", ".cs", ".rb", ".java", ".ps1", ".gql", ".nu", ".yml"}
+OTHER_LANGUAGES = {
+    ".ts",
+    ".js",
+    ".go",
+    ".sh",
+    ".sql",
+    ".php",
+    ".rs",
+    ".cs",
+    ".rb",
+    ".java",
+    ".ps1",
+    ".gql",
+    ".nu",
+    ".yml",
+}
 ROUTE_PATH = re.compile(r"(\*[-\w]+$|:?[-\w]+)(/(\*[-\w]+$|:?[-\w]+))*$")
 #: Keys of a script's, trigger's and schedule's metadata that change what happens, and the values that are supported.
 SCRIPT_KEYS = {"summary", "description", "lock", "kind", "schema", "has_preprocessor", "timeout"}
@@ -220,10 +235,15 @@ class _Reader:
             raise WorkspaceError(f"{self.name}: route_path: {given['route_path']!r} is not a route")
         method = self._choice(given, "http_method", ("get", "post", "put", "delete", "patch"))
         authentication = self._choice(given, "authentication_method", ("none", "windmill", "api_key", "basic_http"))
-        request_type = self._choice(given, "request_type", ("sync", "async"), "async" if given.get("is_async") else "sync")
+        request_type = self._choice(
+            given, "request_type", ("sync", "async"), "async" if given.get("is_async") else "sync"
+        )
         if authentication in ("api_key", "basic_http") and not given.get("authentication_resource_path"):
             raise WorkspaceError(f"{self.name}: authentication_resource_path: is needed for {authentication}")
-        if self._choice(given, "mode", ("enabled", "disabled"), "enabled") == "disabled" or given.get("enabled") is False:
+        if (
+            self._choice(given, "mode", ("enabled", "disabled"), "enabled") == "disabled"
+            or given.get("enabled") is False
+        ):
             return
         self.workspace.triggers.append(
             HttpTrigger(
@@ -248,7 +268,7 @@ class _Reader:
             if key not in given:
                 raise WorkspaceError(f"{self.name}: {key}: is missing")
         try:
-            CronSim(str(given["schedule"]), datetime.now())  # noqa: DTZ005  # only its syntax is of interest
+            CronSim(str(given["schedule"]), datetime.now())
             timezone = ZoneInfo(given["timezone"])
         except CronSimError as error:
             raise WorkspaceError(f"{self.name}: schedule: {given['schedule']!r}: {error}") from None

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeWhatsApp
 from psycopg.types.json import Jsonb
 from systems import ROOT
-from test_steps import Platform
+from steps import Platform
 from tool_fakes import FakeModel, FakeTools, FakeVariables, Gate, answer, hang
 from tool_processes import KEY, ToolProcess
 
@@ -38,11 +38,11 @@ class Shop(Platform):
             "turn": loaded["turn"],
             "whatsapp": self.whatsapp.resource,
             "access_token": "token",
-            "model": self.model.resource,
+            "models": {"f/agent/openai": self.model.resource},
             "tool_servers": self.tools,
         }
 
-    def generate(self, loaded: dict, model: dict | None = None) -> dict:
+    def generate(self, loaded: dict, models: dict | None = None) -> dict:
         from f.whatsapp import generate_reply
 
         return generate_reply.main(**self.arguments(loaded))
@@ -165,7 +165,7 @@ def test_arguments_that_do_not_fit_are_the_models_to_repair(shop, servers, volum
     shop.tools = servers("pricing_calculator")
     shop.model.calls(("calculate_pricing", {"volume": volume})).says("How many?")
     shop.answers()
-    assert shop.model.results[0].startswith("Error: The arguments do not fit: volume")
+    assert shop.model.results[0].startswith("The arguments do not fit the tool: $")
     assert shop.executions() == [] and shop.whatsapp.texts == ["How many?"]
 
 

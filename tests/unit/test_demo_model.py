@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from f.agent.demo_model import DemoModel
-from f.agent.loop import Message, Tool
+from f.agent.loop import Allowance, Message, Tool
 from f.agent.prompts import build_messages
 
 SEED = (Path(__file__).parents[2] / "db/seed.sql").read_text()
 BICIS, DENTAL = (json.loads(facts) for facts in re.findall(r"'(\[\{.*?\}\])'", SEED, flags=re.S))
 CHATBOTS = {
-    "es": {"name": "Bicis Ribera", "persona": "p", "language": "es", "facts": BICIS},
-    "en": {"name": "Harbour Dental", "persona": "p", "language": "en", "facts": DENTAL},
+    "es": {"name": "Bicis Ribera", "persona": "p", "instructions": "", "language": "es", "facts": BICIS},
+    "en": {"name": "Harbour Dental", "persona": "p", "instructions": "", "language": "en", "facts": DENTAL},
 }
 
 
 def ask(language: str, *questions: str, history=()) -> str:
     messages = build_messages(CHATBOTS[language], history, [{"body": question} for question in questions])
-    return DemoModel().complete(messages, (), 1).text
+    return DemoModel().complete(messages, (), Allowance(1)).text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_it_reads_only_what_waits():
 
 
 def test_tokens_are_counted():
-    completion = DemoModel().complete([Message("system", "x" * 40), Message("user", "hello")], (), 1)
+    completion = DemoModel().complete([Message("system", "x" * 40), Message("user", "hello")], (), Allowance(1))
     assert completion.prompt_tokens == 11 and completion.completion_tokens > 1 and completion.model == "demo"
 
 
@@ -96,16 +96,18 @@ TOOLS = [Tool(name, "", {"type": "object"}, lambda arguments: "")
 )
 def test_it_calls_a_tool_that_exists(language, question, tool, arguments):
     messages = build_messages(CHATBOTS[language], (), [{"body": question}], TOOLS)
-    call = DemoModel().complete(messages, TOOLS, 1).tool_calls[0]
+    call = DemoModel().complete(messages, TOOLS, Allowance(1)).tool_calls[0]
     assert call.name == tool and arguments.items() <= json.loads(call.arguments).items()
-    assert DemoModel().complete(messages, (), 1).tool_calls == ()
+    assert DemoModel().complete(messages, (), Allowance(1)).tool_calls == ()
 
 
 @pytest.mark.parametrize(
     "question", ["how much is a check-up?", "are you open on the 24th?", "hablar", "ana@example.org"]
 )
 def test_it_calls_nothing_without_a_reason(question):
-    assert DemoModel().complete(build_messages(CHATBOTS["en"], (), [{"body": question}], TOOLS), TOOLS, 1).text
+    assert (
+        DemoModel().complete(build_messages(CHATBOTS["en"], (), [{"body": question}], TOOLS), TOOLS, Allowance(1)).text
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,4 +121,4 @@ def test_it_calls_nothing_without_a_reason(question):
 def test_it_says_what_a_tool_has_done(result, text):
     messages = build_messages(CHATBOTS["es"], (), [{"body": "?"}], TOOLS)
     exchange = [*messages, Message("assistant", ""), Message("tool", result, tool_call_id="demo-0")]
-    assert DemoModel().complete(exchange, TOOLS, 1).text == text
+    assert DemoModel().complete(exchange, TOOLS, Allowance(1)).text == text

@@ -1,0 +1,148 @@
+"""`./dev engine`: serve a Windmill workspace folder, alone or as part of `./dev up`."""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from local.engine.access import Access
+from local.engine.app import build_app, build_public_app
+from local.engine.engine import Engine
+from local.engine.processes import Processes
+from local.engine.schedules import Schedules
+from local.engine.store import Store, StoreError
+from local.engine.workspace import WorkspaceError, load
+from local.postgres import Cluster
+from local.postgres_files import ClusterError
+
+WORKSPACE = "local"
+WORKERS = 8
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 stopped as told, 1 something went wrong meanwhile, 2 it cannot start."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        workspace = load(options.workspace.resolve())
+        with ExitStack() as resources:
+            directory = options.data_dir
+            if directory is None:
+                directory = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="millrace-engine-")))
+            directory.mkdir(parents=True, exist_ok=True)
+            url = options.database_url or resources.enter_context(throw_away_database(directory))
+            jobs = Store(url, options.workers + 12)
+            jobs.open()
+            resources.callback(jobs.close)
+            root = options.workspace.resolve()
+            processes = Processes(root, directory, fresh=options.fresh)
+            job_token = secrets.token_urlsafe(24)
+            engine = Engine(
+                workspace,
+                root,
+                jobs,
+                processes,
+                name=WORKSPACE,
+                base_url=f"http://127.0.0.1:{options.port}",
+                token=job_token,
+                workers=options.workers,
+            )
+            engine.start()
+            resources.callback(engine.stop)
+            schedules = Schedules(engine)
+            schedules.start()
+            resources.callback(schedules.stop)
+            return serve(engine, Access(jobs, WORKSPACE, options.token, job_token), options.port, options.api_port)
+    except (WorkspaceError, StoreError, ClusterError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./dev engine",
+        description="Serve a Windmill workspace folder behind Windmill's API, on 127.0.0.1. "
+        f"The workspace's id is `{WORKSPACE}`, the user `admin`.",
+    )
+    parser.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the folder with f/ and u/")
+    parser.add_argument("--port", type=int, required=True, metavar="N", help="where Windmill's API listens")
+    parser.add_argument("--token", required=True, metavar="T", help="the token that may do everything")
+    parser.add_argument("--api-port", type=int, metavar="N", help="where the tenants' API listens (default: nowhere)")
+    parser.add_argument("--database-url", metavar="URL", help="where jobs are kept (default: a throw-away PostgreSQL)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="for caches (default: a temporary folder)")
+    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="jobs at once (default: %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="a new process for each job, as Windmill has it")
+    return parser
+
+
+@contextmanager
+def throw_away_database(directory: Path) -> Iterator[str]:
+    """A PostgreSQL that is gone, with all jobs, when the engine ends."""
+    cluster = Cluster(directory / "postgres", durable=False)
+    try:
+        with cluster:
+            yield cluster.url("engine")
+    finally:
+        cluster.remove()
+
+
+def serve(engine: Engine, access: Access, port: int, api_port: int | None) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    apps = [(build_app(engine, access), port)]
+    if api_port:
+        apps.append((build_public_app(engine, access), api_port))
+    servers = [
+        uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=number,
+                access_log=False,
+                log_level="warning",
+                ws="none",
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+            )
+        )
+        for app, number in apps
+    ]
+    lost = threading.Event()
+
+    def end(*_: object) -> None:
+        for server in servers:
+            server.should_exit = True
+
+    async def guard() -> None:
+        """Another engine on our database would run our jobs: then this one must end."""
+        while not all(server.should_exit for server in servers):
+            await asyncio.sleep(1)
+            try:
+                await asyncio.to_thread(engine.store.keep_guard)
+            except StoreError:
+                logging.getLogger("engine").exception("the database is served by another engine")
+                lost.set()
+                end()
+
+    async def run() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, end)
+        watch = asyncio.create_task(guard())
+        await asyncio.gather(*(server._serve() for server in servers))
+        watch.cancel()
+
+    asyncio.run(run())
+    return 1 if lost.is_set() or not all(server.started for server in servers) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
