@@ -8,8 +8,8 @@ import threading
 import pytest
 from fakes import FakeWhatsApp
 from psycopg.types.json import Jsonb
-from systems import ROOT
 from steps import Platform
+from systems import ROOT
 from tool_fakes import FakeModel, FakeTools, FakeVariables, Gate, answer, hang
 from tool_processes import KEY, ToolProcess
 
