@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from db import manage, server, verify
+from f.lib.caller_tokens import sign
 from local import bootstrap, check, control, database, metadata, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
@@ -66,13 +67,21 @@ def build_parser() -> argparse.ArgumentParser:
     verb("status", _status, "what runs; exit status 1 unless all of it works")
     logs = verb("logs", _logs, "the ends of the logs")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
-    logs.add_argument("name", nargs="?", help="postgres, engine, gateway, simulator or up (default: all)")
+    logs.add_argument(
+        "name", nargs="?", help="postgres, engine, gateway, simulator, a tool server or up (default: all)"
+    )
     says = verb("say", _say, "send a message to a chatbot as a customer would and print the reply")
     says.add_argument("text")
     says.add_argument("--from", dest="sender", default=say.SENDER, metavar="NUMBER", help="default: %(default)s")
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
+    token.add_argument("--chatbot", required=True, help="its slug or id")
+    token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
+    token.add_argument(
+        "--hours", type=float, default=1, help="how long it is good for (default: %(default)s, at most 24)"
+    )
     verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
@@ -128,6 +137,18 @@ def _say(options: argparse.Namespace) -> int:
     url = environment.get("SIMULATOR_URL") or control.variables(load(environment))["SIMULATOR_URL"]
     answer = say.say(url, options.text, sender=options.sender, chatbot=options.to, seconds=options.timeout)
     print(say.as_text(answer, options.json))
+    return 0
+
+
+def _mcp_token(options: argparse.Namespace) -> int:
+    if not 0 < options.hours <= 24:
+        raise SettingsError("--hours must be more than 0 and at most 24")
+    settings = load(full_environment())
+    credentials = Credentials.load(settings.data_dir)
+    running = find_running(settings.data_dir)
+    with database.reachable(running.settings if running else settings, credentials) as databases:
+        caller = database.caller(databases.owner_url, options.chatbot, options.contact)
+    print(sign(caller, credentials.mcp_signing_key, options.hours * 3600))
     return 0
 
 

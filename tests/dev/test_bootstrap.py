@@ -8,7 +8,7 @@ from pytest_httpserver import HTTPServer
 from local import bootstrap
 
 WORKSPACE = "/api/w/shop"
-VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots"}
+VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots", "MCP_SIGNING_KEY": "k" * 32}
 
 
 def catalogue_of(path: Path, text: str) -> Path:
@@ -40,7 +40,9 @@ def test_the_first_of_several_variables_with_a_value_counts(values: dict[str, st
 
 
 def test_every_missing_value_is_named() -> None:
-    with pytest.raises(bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME"):
+    with pytest.raises(
+        bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MCP_SIGNING_KEY"
+    ):
         bootstrap.read_catalogue({})
 
 
