@@ -152,8 +152,7 @@ class Push:
             if not self._options.check:
                 self._files.remember()
             return
-        theirs = [] if fresh else self._files.changed_by_others(pending)
-        if theirs and not self._options.force:
+        if not (fresh or self._options.force) and (theirs := self._files.changed_by_others(pending)):
             raise PushError(self._refusal(theirs))
         if self._options.check:
             yield from (Change(str(change), lambda: None) for change in pending)

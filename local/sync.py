@@ -187,9 +187,9 @@ class Files:
                 )
             except subprocess.TimeoutExpired:
                 raise SyncError(f"`wmill {' '.join(arguments)}` did not end within {SECONDS} s") from None
-        plain = COLOUR.sub("", done.stdout)
+        plain, errors = (COLOUR.sub("", text).replace(windmill.token, "***") for text in (done.stdout, done.stderr))
         if done.returncode:
-            told = [*plain.splitlines()[-3:], *COLOUR.sub("", done.stderr).splitlines()]
+            told = [*plain.splitlines()[-3:], *errors.splitlines()]
             tail = "\n".join(line for line in told if line.strip() and not TRACE.match(line))
             raise SyncError(f"`wmill {' '.join(arguments)}` failed; the next push goes on from there:\n{tail}")
         return plain

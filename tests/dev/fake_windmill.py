@@ -515,6 +515,9 @@ def _without(value: dict[str, Any], *names: str) -> dict[str, Any]:
 def _handler(windmill: FakeWindmill) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one packet, or each answer waits for an acknowledgement.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def _serve(self) -> None:
             length = int(self.headers.get("content-length") or 0)
