@@ -56,6 +56,8 @@ def read_catalogue(values: Mapping[str, str], path: Path = CATALOGUE, *, complet
             missing |= lacks
     if missing and complete:
         raise BootstrapError(_missing_text(path.name, missing))
+    if "run_retention_days" in catalogue:
+        catalogue["run_retention_days"] = _whole("run_retention_days", str(catalogue["run_retention_days"]))
     for resource in catalogue["resources"]:
         _convert(resource["value"], catalogue["resource_types"].get(resource["resource_type"], {}).get("schema", {}))
     return catalogue
@@ -194,6 +196,10 @@ def _convert(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     """Numbers arrive from the environment as text: give them the type that the resource type's schema has."""
     for name, property_ in schema.get("properties", {}).items():
         if property_.get("type") == "integer" and isinstance(value.get(name), str):
-            if not value[name].isdecimal():
-                raise BootstrapError(f"{name}: {value[name]!r} is no whole number")
-            value[name] = int(value[name])
+            value[name] = _whole(name, value[name])
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise BootstrapError(f"{name} is {text!r}: a whole number is expected")
+    return int(text)

@@ -138,7 +138,7 @@ class Push:
 
     def _retention_changes(self) -> Iterator[Change]:
         """How long runs are kept is one setting of the whole server. It is only ever shortened here."""
-        days = int(self._catalogue["run_retention_days"])
+        days: int = self._catalogue["run_retention_days"]
         if not self._user.get("super_admin"):
             self._say("note: how long runs are kept is a setting that only a superadmin's token may read and change")
             return

@@ -60,8 +60,10 @@ def test_values_are_named_with_what_lacks_them() -> None:
 
 
 def test_a_number_that_is_none_is_named() -> None:
-    with pytest.raises(bootstrap.BootstrapError, match="port: '54x2' is no whole number"):
+    with pytest.raises(bootstrap.BootstrapError, match="port is '54x2': a whole number is expected"):
         bootstrap.read_catalogue(VALUES | {"DATABASE_PORT": "54x2"})
+    with pytest.raises(bootstrap.BootstrapError, match="run_retention_days is '0': a whole number"):
+        bootstrap.read_catalogue(VALUES | {"RUN_RETENTION_DAYS": "0"})
 
 
 def test_what_exists_stays_unless_forced(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_resource_type_of_the_server_will_do_if_it_knows_our_properties(windmi
     }
     catalogue = bootstrap.read_catalogue(VALUES)
     bootstrap.apply(catalogue, windmill.url, "shop", ADMIN)
-    assert windmill.workspaces["shop"].types.keys() == {"whatsapp_cloud_api", "openai_compatible"}
+    assert windmill.workspaces["shop"].types.keys() == catalogue["resource_types"].keys() - {"postgresql"}
     assert windmill.workspaces["admins"].types["postgresql"] is shared
     assert bootstrap.apply(catalogue, windmill.url, "shop", ADMIN) == []
 
