@@ -84,28 +84,38 @@ def changes(
     """What the workspace lacks, in the order in which it is to be made; with `force` also what differs.
 
     An empty value takes the place of one that somebody has set only with `clear`. `fresh` says that the workspace is
-    not there yet. Raises BootstrapError before the first change when a value is missing for something to be created.
+    not there yet. Raises BootstrapError as `check_values` does.
     """
-    items = [("variables", item) for item in catalogue["variables"]]
-    items += [("resources", item) for item in catalogue["resources"]]
-    there = {
-        item["path"]: not fresh and windmill.get(windmill.path(f"/{kind}/exists/{item['path']}")) is True
-        for kind, item in items
-    }
-    if missing := {name for _, item in items if not there[item["path"]] for name in item["missing"]}:
-        raise BootstrapError(_missing_text(CATALOGUE.name, missing))
+    there = check_values(catalogue, windmill, fresh=fresh)
     for name in catalogue["folders"]:
         if fresh or windmill.get(windmill.path(f"/folders/exists/{name}")) is not True:
             body = {"name": name, **_folder(root / "f" / name / "folder.meta.yaml")}
             yield Change(f"create folder {name}", _post(windmill, "/folders/create", body))
     yield from _type_changes(catalogue["resource_types"], windmill, fresh)
-    for kind, item in items:
+    for kind, item in _items(catalogue):
         what = f"{kind.removesuffix('s')} {item['path']}"
         body = _body(kind, item)
         if not there[item["path"]]:
             yield Change(f"create {what}", _post(windmill, f"/{kind}/create", body))
         elif force and not item["missing"] and (clear or item["value"] != "") and _differs(kind, body, windmill):
             yield Change(f"update {what}", _post(windmill, f"/{kind}/update/{item['path']}", body))
+
+
+def check_values(catalogue: Mapping[str, Any], windmill: Windmill, *, fresh: bool = False) -> dict[str, bool]:
+    """Which variables and resources exist, by path. Raises BootstrapError when one that does not lacks a value."""
+    there = {
+        item["path"]: not fresh and windmill.get(windmill.path(f"/{kind}/exists/{item['path']}")) is True
+        for kind, item in _items(catalogue)
+    }
+    missing = {name for _, item in _items(catalogue) if not there[item["path"]] for name in item["missing"]}
+    if missing:
+        raise BootstrapError(_missing_text(CATALOGUE.name, missing))
+    return there
+
+
+def _items(catalogue: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Variables before resources, whose values name them."""
+    return [(kind, item) for kind in ("variables", "resources") for item in catalogue[kind]]
 
 
 def _type_changes(kinds: Mapping[str, Any], windmill: Windmill, fresh: bool) -> Iterator[Change]:

@@ -89,6 +89,7 @@ class Push:
         windmill = self._windmill
         fresh = windmill.post("/workspaces/exists", {"id": windmill.workspace}).strip() != "true"
         if fresh:
+            bootstrap.check_values(self._catalogue, windmill, fresh=True)
             body = {"id": windmill.workspace, "name": windmill.workspace}
             yield Change(f"create workspace {windmill.workspace}", lambda: windmill.post("/workspaces/create", body))
             fresh = self._options.check
