@@ -20,6 +20,8 @@ from local.running import StackError, claim
 from local.settings import PORTS, Settings
 
 READY_SECONDS = 60
+#: Settings of the gateway that the user may change here.
+LIMITS = ("GATEWAY_SENDER_LIMIT", "GATEWAY_NUMBER_LIMIT", "GATEWAY_LIMITS_URL")
 #: Variables of the user's that would tell our own children something else than we do.
 OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_")
 
@@ -43,6 +45,7 @@ class Stack:
         self.settings = settings
         self.credentials = Credentials.load(settings.data_dir)
         self._environment = {k: v for k, v in environment.items() if not k.startswith(OURS) and k not in _port_names()}
+        self._limits = {k: environment[k] for k in LIMITS if k in environment}
         self._say = say
         self._cluster: Cluster | None = None
         self._services: list[Service] = []
@@ -77,6 +80,7 @@ class Stack:
         catalogue = bootstrap.read_catalogue(values)
         bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
         gateway = {
+            **self._limits,
             "GATEWAY_PORT": str(settings.gateway_port),
             "WINDMILL_URL": settings.windmill_url,
             "WINDMILL_WORKSPACE": WORKSPACE,

@@ -61,6 +61,12 @@ def problems(root: Path) -> list[str]:
             except (SyntaxError, ValueError) as error:
                 line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
                 found.append(f"{name}{line}: {error.msg if isinstance(error, SyntaxError) else error}")
+            # Where they are not there, the CLI makes them of its own accord, with a lock from the server.
+            if "__flow" not in name:
+                beside = (path.with_suffix(suffix) for suffix in (".script.yaml", ".script.lock"))
+                found += [
+                    f"{file.relative_to(root)} is not there: ./dev metadata" for file in beside if not file.exists()
+                ]
     try:
         load_workspace(root)
     except WorkspaceError as error:

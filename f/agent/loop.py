@@ -106,13 +106,14 @@ class ModelError(Exception):
 
     `kind` says what helps. "later": the same again, after `retry_after` seconds where the provider
     named them. "hang": another model. "refused", "blocked" (for the content): another model.
-    "denied": another model, and somebody who looks after key or account. "spent": nothing.
+    "denied": another model, and somebody who looks after key or account. "spent": nothing in this
+    turn. "quota": nothing until the organisation's next period.
     """
 
     def __init__(
         self,
         reason: str,
-        kind: Literal["later", "hang", "refused", "blocked", "denied", "spent"] = "refused",
+        kind: Literal["later", "hang", "refused", "blocked", "denied", "spent", "quota"] = "refused",
         *,
         retry_after: float | None = None,
         usage: Completion | None = None,

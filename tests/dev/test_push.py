@@ -393,6 +393,13 @@ BREAKAGES: dict[str, tuple[str, Callable[[str], str], str]] = {
 }
 
 
+def test_a_script_without_its_metadata_is_named(push: Pusher, windmill: FakeWindmill, tree: Path) -> None:
+    (tree / "f/lib/ids.script.lock").unlink()
+    with pytest.raises(PushError, match=r"f/lib/ids\.script\.lock is not there: \./dev metadata"):
+        push()
+    assert windmill.changes == []
+
+
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_a_broken_file_is_named_before_anything_is_pushed(
     name: str, push: Pusher, windmill: FakeWindmill, tree: Path
