@@ -6,15 +6,18 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from db import manage, server, verify
 from f.lib.caller_tokens import sign
-from local import bootstrap, check, control, database, metadata, say
+from local import bootstrap, check, control, database, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
 from local.running import StackError, find_running
 from local.settings import SettingsError, full_environment, load
+from local.sync import SyncError
+from local.windmill import Windmill, WindmillError
 
 #: What a person is told in one line; anything else is a fault of ours and shows its trace.
 EXPECTED = (
@@ -23,6 +26,9 @@ EXPECTED = (
     ClusterError,
     server.DatabaseError,
     bootstrap.BootstrapError,
+    push.PushError,
+    SyncError,
+    WindmillError,
     StackError,
     say.SayError,
 )
@@ -90,10 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
     verb("metadata", _metadata, "write schemas, locks and hashes of the Windmill scripts")
     verb("lock", _lock, "resolve requirements.lock anew")
-    boot = verb("bootstrap", _bootstrap, "create a Windmill workspace's resources, variables, folders")
-    for name in ("base-url", "workspace", "token"):
-        boot.add_argument(f"--{name}", required=True)
-    boot.add_argument("--force", action="store_true", help="change what exists, too")
+    _add_push(verb("push", _push, "set up a Windmill workspace, or bring it up to date; any number of times"))
     verb("engine", _engine, "serve a Windmill workspace folder alone (--help lists its arguments)", takes_rest=True)
     return parser
 
@@ -107,6 +110,27 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help="reset: do not ask")
     parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
+
+
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    for name, what in (
+        ("base-url", "address of the Windmill server"),
+        ("workspace", "id of the workspace; made if it is not there"),
+        ("token", "token of an administrator; of a superadmin for a new workspace and the retention of runs"),
+    ):
+        parser.add_argument(f"--{name}", required=True, help=what)
+    parser.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite what was changed in Windmill, and variables and resources whose values are set here",
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the gateway's token there (mode 0600)")
+    parser.add_argument("--new-token", action="store_true", help="make the gateway another token and end its old one")
+    parser.add_argument(
+        "--no-token", action="store_true", help="make the gateway no token: where output is kept, in CI"
+    )
+    parser.add_argument("--smoke-test", action="store_true", help="then run once what the schedules start")
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -218,11 +242,19 @@ def _lock(_: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-def _bootstrap(options: argparse.Namespace) -> int:
-    catalogue = bootstrap.read_catalogue(full_environment())
-    done = bootstrap.apply(catalogue, options.base_url, options.workspace, options.token, force=options.force)
-    print("\n".join(done) or "everything exists")
-    return 0
+def _push(options: argparse.Namespace) -> int:
+    cli = wmill()
+    wanted = push.Options(
+        force=options.force,
+        check=options.check,
+        token_file=options.token_file,
+        new_token=options.new_token,
+        no_token=options.no_token,
+        smoke_test=options.smoke_test,
+    )
+    catalogue = bootstrap.read_catalogue(full_environment(), complete=False)
+    windmill = Windmill(options.base_url, options.workspace, options.token)
+    return 0 if push.Push(ROOT, windmill, catalogue, cli, wanted).run() else 1
 
 
 def _engine(options: argparse.Namespace) -> int:
