@@ -132,8 +132,8 @@ from turns t where organization_id = %(organization_id)s and id = %(turn_id)s
 """
 
 READ_CHATBOT = """
-select name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, model_provider, model_name,
-       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
+select name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, model_provider,
+       model_name, model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
 from chatbots where organization_id = %(organization_id)s and id = %(chatbot_id)s
 """
 

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             directory = options.data_dir
             if directory is None:
                 directory = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="millrace-engine-")))
+            directory = directory.resolve()
             directory.mkdir(parents=True, exist_ok=True)
             url = options.database_url or resources.enter_context(throw_away_database(directory))
             jobs = Store(url, options.workers + 12)

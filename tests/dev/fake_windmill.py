@@ -428,7 +428,7 @@ class FakeWindmill:
 
     def _flow(self, call: Call, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            check_flow(body["value"])
+            check_flow({"value": body["value"]})
         except DefinitionError as error:
             raise self._unknown(f"{call.path}: {error}") from None
         return {name: body.get(name, "") for name in ("path", "summary", "description", "value", "schema")}

@@ -227,6 +227,7 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.remove()
 
 
+@pytest.mark.slow
 def test_a_database_that_restarts_under_load_costs_no_run(
     make_engine: Callable[..., Engine], own_cluster: Cluster
 ) -> None:

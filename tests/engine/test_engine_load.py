@@ -60,6 +60,7 @@ def test_a_parallel_loop_of_a_hundred_keeps_their_order(engine: Engine) -> None:
     assert engine.result("f", "f/l/loop", {"items": list(range(100))}) == list(range(100))
 
 
+@pytest.mark.slow
 def test_a_loop_of_a_thousand_rounds_ends(engine: Engine) -> None:
     assert engine.result("f", "f/l/identities") == 1000
 

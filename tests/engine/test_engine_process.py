@@ -72,6 +72,7 @@ def test_a_workspace_that_is_not_supported_is_refused(stopped: Engine) -> None:
     )
 
 
+@pytest.mark.slow
 def test_without_a_database_it_brings_its_own_and_removes_it(stopped: Engine) -> None:
     port = free_port()
     command = [sys.executable, "-m", "local.engine", "--workspace", stopped.workspace, "--port", port, "--token", TOKEN]

@@ -212,7 +212,8 @@ def test_usage_is_summed_up_by_day_chatbot_and_model(platform):
     platform.converse("How much is a check-up?")
     (row,) = platform.rows("select provider, model, calls, prompt_tokens, completion_tokens from usage_summary")
     (sums,) = platform.rows(
-        "select sum(prompt_tokens)::int as prompt_tokens, sum(completion_tokens)::int as completion_tokens from usage_logs"
+        "select sum(prompt_tokens)::int as prompt_tokens, sum(completion_tokens)::int as completion_tokens"
+        " from usage_logs"
     )
     assert row == {"provider": "demo", "model": "demo", "calls": 2, **sums}
 
