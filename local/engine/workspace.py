@@ -33,7 +33,7 @@ OTHER_LANGUAGES = {
     ".yml",
 }
 ROUTE_PATH = re.compile(r"(\*[-\w]+$|:?[-\w]+)(/(\*[-\w]+$|:?[-\w]+))*$")
-#: Keys of flows', scripts', triggers' and schedules' files that change what happens, and the values that are supported.
+#: Keys of scripts', triggers' and schedules' files that change what happens, and the values that are supported.
 SCRIPT_KEYS = {"summary", "description", "lock", "kind", "schema", "has_preprocessor", "timeout"}
 TRIGGER_KEYS = {
     "script_path", "is_flow", "route_path", "http_method", "authentication_method", "authentication_resource_path",
