@@ -88,9 +88,9 @@ def describe_surroundings(message: dict[str, Any]) -> str | None:
     if product := text_of(object_of(context.get("referred_product")).get("product_retailer_id")):
         notes.append(f"[about the product {_inside(product)} of the catalogue]")
     if referral:
-        source = text_of(referral.get("source_type")) or "ad"
+        source = {"ad": "an advertisement", "post": "a post"}.get(text_of(referral.get("source_type")) or "", "a link")
         said = [_inside(text) for key in ("headline", "body") if (text := text_of(referral.get(key)))]
-        notes.append(f"[came from this {_inside(source)}: {' - '.join(said)}]" if said else f"[came from an {source}]")
+        notes.append(f"[came from {': '.join(filter(None, (source, ' - '.join(said))))}]")
     return " ".join(notes) or None
 
 

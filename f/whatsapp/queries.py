@@ -507,7 +507,7 @@ where organization_id = %(organization_id)s and conversation_id = %(conversation
   and author = 'person'
 """
 
-#: A person wrote: for the chatbot's time from now, or longer if it was said so. Unless it was handed back since then.
+#: A person wrote: for the chatbot's time from now, or longer if it was said so. Unless an operator gave it back since.
 HAND_OVER = """
 update conversations v
 set mode = 'person',
@@ -523,7 +523,7 @@ set mode = 'person',
 from chatbots c
 where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
   and (c.organization_id, c.id) = (v.organization_id, v.chatbot_id)
-  and (v.handed_back_at is null or v.handed_back_at < %(at)s)
+  and (v.handed_back_by is distinct from 'operator' or v.handed_back_at < %(at)s)
 """
 
 # Numbers on hold --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from mcp_servers.errors import ToolRefused
 from mcp_servers.server import ToolServer
 from mcp_servers.tool import Arguments, Call, Line, Tool
 
-#: For the time that the chatbot sets (a trigger). The turn that asks still says so; whoever has the conversation keeps it.
+#: For the time that the chatbot sets (a trigger). The turn that asks still says so; a person who has it keeps it.
 HAND_OVER = """
 update conversations
 set mode = 'person', handed_over_by = case when mode = 'bot' then 'bot' else handed_over_by end,
