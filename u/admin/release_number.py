@@ -19,7 +19,7 @@ def main(phone_number_id: str) -> dict:
 
     Returns `state`: "released" or "not held", and how many conversations wait.
     """
-    with connect(wmill.Windmill().get_resource("f/lib/database")) as connection:
+    with connect(wmill.Windmill().get_resource("f/lib/database") or {}) as connection:
         values = {"phone_number_id": phone_number_id.strip()}
         route = connection.execute(queries.ROUTE_NUMBER, values).fetchone()
         if route is None:

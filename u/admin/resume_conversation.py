@@ -25,7 +25,7 @@ def main(conversation_id: str = "", contact_number: str = "", note: str = "") ->
 
     Returns `state`: "resumed", or "with the bot" when it was not handed over.
     """
-    with connect(wmill.Windmill().get_resource("f/lib/database")) as connection:
+    with connect(wmill.Windmill().get_resource("f/lib/database") or {}) as connection:
         # An argument that is left out may arrive as None.
         found = find(connection, (conversation_id or "").strip(), (contact_number or "").strip())
         handed_over = [row for row in found if row["mode"] == "person"]
