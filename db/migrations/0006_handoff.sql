@@ -91,6 +91,8 @@ create trigger stamp_handover before update of mode on conversations for each ro
   when (new.mode = 'person' and new.handed_over_until is not distinct from old.handed_over_until)
   execute function stamp_handover();
 
+update conversations set mode = mode, handed_over_at = now() where mode = 'person';
+
 grant select (held_since, probe_at) on whatsapp_numbers to router;
 grant select (phone_number_id, contact_id, waits_until) on conversations to router;
 grant select (organization_id, id, user_id, wa_id) on contacts to router;

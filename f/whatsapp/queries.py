@@ -524,6 +524,19 @@ from chatbots c
 where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
   and (c.organization_id, c.id) = (v.organization_id, v.chatbot_id)
   and (v.handed_back_by is distinct from 'operator' or v.handed_back_at < %(at)s)
+returning v.lease_holder is null or v.lease_until < clock_timestamp() as is_idle
+"""
+
+#: What waits while no run works on the conversation is the person's now, and stays so when the bot is back.
+DROP_WAITING = """
+with dropped as (
+  update outbox o set state = 'dropped', settled_at = now()
+  from turns t
+  where t.organization_id = %(organization_id)s and t.conversation_id = %(conversation_id)s and t.finished_at is null
+    and (o.organization_id, o.turn_id) = (t.organization_id, t.id) and o.state = 'pending'
+)
+update turns set finished_at = now()
+where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and finished_at is null
 """
 
 # Numbers on hold --------------------------------------------------------------------------------

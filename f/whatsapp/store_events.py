@@ -191,7 +191,16 @@ def store_echoes(connection: Connection, item: Item) -> None:
             values["conversation_id"] = opened["id"]
             # No short cut: each one is to be stored.
             if sum([store_echo(connection, values, echo) for echo in echoes]):
-                connection.execute(queries.HAND_OVER, {**values, "at": item["received_at"], "reason": ECHO_REASON})
+                hand_over(connection, values)
+
+
+def hand_over(connection: Connection, values: Item) -> None:
+    """A run that is at work finds out by itself; what waits for a better time is settled here."""
+    told = {**values, "at": values["received_at"], "reason": ECHO_REASON}
+    taken = connection.execute(queries.HAND_OVER, told).fetchone()
+    if taken and taken["is_idle"]:
+        connection.execute(queries.HAND_OVER_EVENTS, values)
+        connection.execute(queries.DROP_WAITING, values)
 
 
 def store_echo(connection: Connection, values: dict[str, Any], echo: Echo) -> bool:

@@ -213,6 +213,29 @@ def test_what_whatsapp_does_not_take_now_waits_without_failing(platform, windmil
     assert platform.alerts() == []
 
 
+@pytest.mark.parametrize("is_generated", [True, False])
+def test_what_waits_is_the_owners_once_they_have_written(platform, windmill, is_generated):
+    """And the bot does not come back to it hours later, when it has the conversation again."""
+    platform.whatsapp.reactions = [DENIED]
+    answer(platform, write(platform, "4470"))
+    if not is_generated:
+        write(platform, "4471")
+    wa_id = "4470" if is_generated else "4471"
+    platform.echo("all done", to=wa_id)
+    state = platform.rows(
+        "select v.mode, e.outcome from conversations v join webhook_events e on e.conversation_id = v.id"
+        " join contacts k on k.id = v.contact_id where k.wa_id = %s",
+        wa_id,
+    )
+    assert state == [{"mode": "person", "outcome": "handed_over"}]
+    platform.owner.execute("update conversations set mode = 'bot'")
+    release(platform, windmill)
+    minutes_pass(platform, 2)
+    sweep_and_run(platform, windmill)
+    assert wa_id not in "".join(sent["to"] for sent in platform.whatsapp.sent)
+    assert answer(platform, write(platform, wa_id, "prices?"))["delivery"] == "sent"
+
+
 def test_a_send_is_given_up_a_day_after_the_customers_last_message(platform, windmill):
     platform.whatsapp.reactions = [error(131016, 503)] * (QUICK_ATTEMPTS + 100)
     loaded = write(platform, "4470")
