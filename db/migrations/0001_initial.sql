@@ -116,6 +116,7 @@ create table chatbots (
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  handoff_minutes integer not null default 720 check (handoff_minutes between 1 and 43200),
   primary key (organization_id, id),
   unique (organization_id, slug),
   constraint chatbots_embedding_check check (
@@ -138,6 +139,7 @@ comment on column chatbots.embedding_model is
 comment on column chatbots.embedding_resource_path is 'Windmill resource with the key; none for the local model.';
 comment on column chatbots.cites_sources is 'Whether an answer from documents ends with their names.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
+comment on column chatbots.handoff_minutes is 'How long the bot stays silent after a person of the business wrote.';
 
 create table whatsapp_numbers (
   phone_number_id text primary key,
@@ -148,12 +150,19 @@ create table whatsapp_numbers (
   display_phone_number text not null,
   access_token_path text not null,
   created_at timestamptz not null default now(),
+  held_since timestamptz,
+  held_reason text,
+  probe_at timestamptz,
+  probes integer not null default 0,
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
   unique (organization_id, phone_number_id)
 );
 create index on whatsapp_numbers (waba_id);
 comment on column whatsapp_numbers.app_id is 'Meta app whose secret must have signed a delivery for this number.';
 comment on column whatsapp_numbers.access_token_path is 'Windmill variable with the token.';
+comment on column whatsapp_numbers.held_since is
+  'Since when Meta refuses to send for a reason that a person must see to; replies wait. Null: it sends.';
+comment on column whatsapp_numbers.probe_at is 'From when one reply may try whether the number sends again.';
 
 -- Conversations --------------------------------------------------------------------------------
 create table contacts (
@@ -163,13 +172,16 @@ create table contacts (
   wa_id text,
   profile_name text,
   created_at timestamptz not null default now(),
+  merged_into uuid,
   primary key (organization_id, id),
   unique (organization_id, user_id),
   unique (organization_id, wa_id),
-  check (user_id is not null or wa_id is not null)
+  foreign key (organization_id, merged_into) references contacts (organization_id, id),
+  check (user_id is not null or wa_id is not null or merged_into is not null)
 );
 comment on column contacts.user_id is 'Business-scoped user id (BSUID), the key where Meta sends one.';
 comment on column contacts.wa_id is 'Phone number; absent for people who show a username only.';
+comment on column contacts.merged_into is 'The same person: who this contact turned out to be after a change of number or id.';
 
 create table conversations (
   organization_id uuid not null references organizations,
@@ -183,6 +195,15 @@ create table conversations (
   lease_until timestamptz,
   resumed_at timestamptz,
   created_at timestamptz not null default now(),
+  handed_over_at timestamptz,
+  handed_over_until timestamptz,
+  handed_over_by text check (handed_over_by in ('bot', 'person', 'operator')),
+  handover_reason text,
+  handover_turn_id uuid,
+  handed_back_at timestamptz,
+  handed_back_by text check (handed_back_by in ('time', 'operator')),
+  handback_note text,
+  waits_until timestamptz,
   primary key (organization_id, id),
   unique (organization_id, phone_number_id, contact_id),
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
@@ -192,6 +213,29 @@ create table conversations (
 comment on column conversations.lease_fence is 'Grows with every lease; a write under an older number is refused.';
 comment on column conversations.lease_holder is 'The flow run that holds the lease; null when it is free.';
 comment on column conversations.resumed_at is 'When the sweep last took this conversation up.';
+comment on column conversations.mode is 'person: a person of the business answers, the bot stores and stays silent.';
+comment on column conversations.handed_over_at is
+  'With handover_reason and handed_back_at: the present or the last hand-over, which the bot is told of.';
+comment on column conversations.handover_turn_id is
+  'The turn in which the bot itself called for a person: it still says so. Null once a person wrote.';
+comment on column conversations.waits_until is 'WhatsApp said "later": the turn is not taken up before.';
+
+-- Whoever only says that a person answers hands over for the time that the chatbot sets.
+create function stamp_handover() returns trigger language plpgsql set search_path = pg_catalog, public as $$
+begin
+  new.handed_over_until := greatest(
+    case when old.mode = 'person' then old.handed_over_until end,
+    now() + (select c.handoff_minutes from chatbots c
+             where (c.organization_id, c.id) = (new.organization_id, new.chatbot_id)) * interval '1 minute');
+  if old.mode = 'bot' then
+    new.handed_over_at := now();
+  end if;
+  return new;
+end
+$$;
+create trigger stamp_handover before update of mode on conversations for each row
+  when (new.mode = 'person' and new.handed_over_until is not distinct from old.handed_over_until)
+  execute function stamp_handover();
 
 create table turns (
   organization_id uuid not null references organizations,
@@ -212,6 +256,9 @@ create table turns (
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id)
 );
+alter table conversations
+  add foreign key (organization_id, handover_turn_id) references turns (organization_id, id)
+    on delete set null (handover_turn_id);
 create unique index turns_one_open on turns (organization_id, conversation_id) where finished_at is null;
 comment on table turns is
   'One answer to one or more messages. A conversation has at most one open turn; a run that takes the lease takes it over.';
@@ -245,6 +292,7 @@ create table webhook_events (
 );
 create index webhook_events_open on webhook_events (organization_id, conversation_id) where outcome is null;
 create index webhook_events_stranded on webhook_events (stored_at) where outcome is null;
+create index webhook_events_turn on webhook_events (organization_id, turn_id) where turn_id is not null;
 comment on table webhook_events is 'Every inbound message once, with how it ended.';
 
 create table messages (
@@ -259,12 +307,20 @@ create table messages (
   sent_at timestamptz not null default now(),
   received_at timestamptz not null default now(),
   position integer not null default 0,
+  note text,
+  reply_to text,
+  revoked_at timestamptz,
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
 create unique index messages_inbound on messages (organization_id, conversation_id, wamid) where direction = 'in';
 create index messages_history on messages (organization_id, conversation_id, sent_at, received_at, position);
+create unique index messages_of_people on messages (organization_id, conversation_id, wamid) where author = 'person';
+create index messages_wamid on messages (organization_id, wamid) where wamid is not null;
+comment on column messages.note is 'What the message says besides its words, such as [forwarded].';
+comment on column messages.reply_to is 'Meta''s id of the message that it answers, reacts to or corrects.';
+comment on column messages.revoked_at is 'When its author deleted it; the model does not read it any more.';
 
 create table outbox (
   organization_id uuid not null references organizations,
@@ -274,7 +330,8 @@ create table outbox (
   message_id uuid not null,
   position integer not null,
   body text not null check (char_length(body) between 1 and 4096),
-  state text not null default 'pending' check (state in ('pending', 'sending', 'sent', 'failed', 'uncertain')),
+  state text not null default 'pending'
+    check (state in ('pending', 'sending', 'sent', 'failed', 'uncertain', 'dropped')),
   attempts integer not null default 0,
   claimed_at timestamptz,
   settled_at timestamptz,
@@ -291,7 +348,8 @@ create table outbox (
 );
 create index outbox_open on outbox (claimed_at) where state = 'sending';
 create index outbox_wamid on outbox (organization_id, wamid) where wamid is not null;
-comment on column outbox.state is 'What we know of the call; delivery_status is what Meta said of the message afterwards.';
+comment on column outbox.state is
+  'What we know of the call; delivery_status is what Meta said of the message afterwards. dropped: a person answers.';
 
 create table usage_logs (
   organization_id uuid not null references organizations,
@@ -763,6 +821,18 @@ create unique index system_alerts_open on system_alerts (organization_id, kind, 
 comment on column system_alerts.organization_id is 'Null: for the operators of the installation.';
 comment on column system_alerts.subject is 'The id of what it is about; with kind it makes repeats one alert.';
 
+create table failed_runs (
+  job_id uuid primary key,
+  path text not null,
+  created_at timestamptz not null,
+  attempts integer not null default 0,
+  next_at timestamptz not null default now(),
+  settled text
+);
+create index failed_runs_due on failed_runs (path, next_at) where settled is null;
+comment on table failed_runs is 'Runs that ended without success, as the sweep remembers them for some days.';
+comment on column failed_runs.settled is 'Why it is not repeated (any more).';
+
 -- Row-level security ---------------------------------------------------------------------------
 do $$
 declare
@@ -785,10 +855,12 @@ $$;
 revoke insert, update on organizations, chatbots, whatsapp_numbers, api_keys from app;
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
+grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
 grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms to app;
 grant insert on unrouted_events to app;
+grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;
 
 -- Alerts of the installation itself name no organisation; every script may raise and count them.
@@ -796,16 +868,19 @@ create policy operator_alert on system_alerts to app
   using (organization_id is null) with check (organization_id is null);
 
 -- Routing --------------------------------------------------------------------------------------
-grant select (phone_number_id, organization_id, app_id, waba_id) on whatsapp_numbers to router;
+grant select (phone_number_id, organization_id, app_id, waba_id, held_since, probe_at) on whatsapp_numbers to router;
 grant select (organization_id, id, key_hash, scopes, expires_at, revoked_at) on api_keys to router;
 grant select (organization_id, conversation_id, outcome, stored_at) on webhook_events to router;
-grant select (organization_id, id, lease_holder, lease_until, resumed_at) on conversations to router;
+grant select (organization_id, id, phone_number_id, contact_id, lease_holder, lease_until, resumed_at, waits_until)
+  on conversations to router;
+grant select (organization_id, id, user_id, wa_id) on contacts to router;
 grant select (organization_id, id, conversation_id, state, claimed_at) on outbox to router;
 grant select (organization_id, id, is_enabled, refreshed_at, refresh_tried_at) on org_integrations to router;
 create policy route on whatsapp_numbers for select to router using (true);
 create policy route on api_keys for select to router using (true);
 create policy route on webhook_events for select to router using (outcome is null);
 create policy route on conversations for select to router using (true);
+create policy route on contacts for select to router using (true);
 create policy route on outbox for select to router using (state = 'sending');
 grant select (organization_id, turn_id, reserved_at) on token_reservations to router;
 create policy route on token_reservations for select to router using (true);
@@ -840,19 +915,27 @@ create function route_api_key(hash text) returns table (organization_id uuid, ap
     where k.key_hash = hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
   end;
 
--- Conversations with a message that nobody works on: older than `age`, no live lease, not just resumed.
+-- Conversations with a message that nobody works on: older than `age`, no live lease, not just resumed, not told to
+-- wait. Those of a held number wait for its release; one of them is the probe, and what is a day old ends.
 create function stranded_conversations(age interval, most integer)
   returns table (organization_id uuid, conversation_id uuid)
   language sql stable security definer set search_path = pg_catalog, public
   begin atomic
-    select c.organization_id, c.id
-    from (select e.organization_id, e.conversation_id, min(e.stored_at) as oldest
-          from webhook_events e where e.outcome is null and e.stored_at < now() - age
-          group by 1, 2) as waiting
-    join conversations c on (c.organization_id, c.id) = (waiting.organization_id, waiting.conversation_id)
-    where (c.lease_holder is null or c.lease_until < now())
-      and (c.resumed_at is null or c.resumed_at < now() - interval '60 seconds')
-    order by waiting.oldest limit most;
+    select s.organization_id, s.id
+    from (select c.organization_id, c.id, waiting.oldest,
+                 n.held_since is null or waiting.newest < now() - interval '24 hours' as is_free,
+                 n.probe_at <= now() and row_number() over (partition by c.phone_number_id, n.held_since is not null
+                                                            order by waiting.newest desc, c.id) = 1 as is_probe
+          from (select e.organization_id, e.conversation_id, min(e.stored_at) as oldest, max(e.stored_at) as newest
+                from webhook_events e where e.outcome is null and e.stored_at < now() - age
+                group by 1, 2) as waiting
+          join conversations c on (c.organization_id, c.id) = (waiting.organization_id, waiting.conversation_id)
+          join whatsapp_numbers n on n.phone_number_id = c.phone_number_id
+          where (c.lease_holder is null or c.lease_until < now())
+            and (c.resumed_at is null or c.resumed_at < now() - interval '60 seconds')
+            and (c.waits_until is null or c.waits_until < now())) as s
+    where s.is_free or s.is_probe
+    order by s.oldest limit most;
   end;
 
 -- Sends whose process is gone: what may have gone out is settled as uncertain, never sent again.
@@ -895,6 +978,18 @@ create function stalled_ingestions(age interval, most integer)
        or s.state = 'pending' and s.touched_at < now() - age / 5
        or s.state = 'ready' and s.embedding_model <> c.embedding_model || '/' || c.embedding_dimensions
     order by s.touched_at limit most;
+  end;
+
+-- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.
+create function find_conversations(wanted uuid, contact text)
+  returns table (organization_id uuid, conversation_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select c.organization_id, c.id from conversations c where c.id = wanted
+    union
+    select c.organization_id, c.id from contacts k
+    join conversations c on (c.organization_id, c.contact_id) = (k.organization_id, k.id)
+    where k.wa_id = contact or k.user_id = contact;
   end;
 
 -- They are router's, and for scripts and the owner only.

@@ -88,7 +88,9 @@ def read_file(connection: Connection, job: Job, file_sha256: str) -> bytes:
 
 def stage(connection: Connection, job: Job, source: dict[str, Any], extraction: Extraction) -> str:
     """Keep the version's chunks where nobody finds them. Returns "staged", "unchanged", or why not. Raises Refused."""
-    chunks = split([(page.number, clean(page.markdown)) for page in extraction.pages])
+    # What is one page has none: a text, a web page.
+    numbered = len(extraction.pages) > 1
+    chunks = split([(page.number if numbered else None, clean(page.markdown)) for page in extraction.pages])
     if not chunks:
         raise Refused("empty", "there is no text in it")
     if len(chunks) > MAX_CHUNKS:

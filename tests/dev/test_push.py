@@ -382,7 +382,7 @@ BREAKAGES: dict[str, tuple[str, Callable[[str], str], str]] = {
     "key_of_a_flow": (
         "f/whatsapp/webhook_processor__flow/flow.yaml",
         lambda text: text + "\ntimeuot: 3\n",
-        r"webhook_processor__flow/flow\.yaml: timeuot",
+        r"webhook_processor__flow/flow\.yaml: flow\.timeuot",
     ),
     "yaml": ("f/ops/sweep.schedule.yaml", lambda text: text + "\n  - [", r"sweep\.schedule\.yaml: not YAML"),
     "cron": (

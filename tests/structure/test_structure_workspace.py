@@ -17,9 +17,20 @@ SCRIPTS = sorted(
 FLOWS = sorted(path for folder in ("f", "u") for path in (ROOT / folder).rglob("flow.yaml"))
 
 #: Shared modules whose purpose is the database; the rest is tested without one.
-DATABASE_MODULES = {"f/lib/database", "f/lib/alerts", "f/whatsapp/leases", "f/agent/tool_records", "f/usage/quotas"}
-DATABASE_MODULES |= {"f/lib/api_auth", "f/knowledge/ingestion", "f/knowledge/retrieval", "f/knowledge/answering"}
-DATABASE_MODULES |= {"f/knowledge/library", "f/knowledge/runs"}
+DATABASE_MODULES = {
+    "f/lib/database",
+    "f/lib/alerts",
+    "f/whatsapp/leases",
+    "f/agent/tool_records",
+    "f/usage/quotas",
+    "f/whatsapp/contacts",
+    "f/lib/api_auth",
+    "f/knowledge/answering",
+    "f/knowledge/ingestion",
+    "f/knowledge/library",
+    "f/knowledge/retrieval",
+    "f/knowledge/runs",
+}
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
 
