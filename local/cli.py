@@ -10,7 +10,7 @@ from pathlib import Path
 
 from db import manage, server, verify
 from f.lib.caller_tokens import sign
-from local import bootstrap, check, control, database, metadata, push, say
+from local import bootstrap, check, control, database, evaluation, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -31,6 +31,7 @@ EXPECTED = (
     WindmillError,
     StackError,
     say.SayError,
+    evaluation.EvaluationError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -91,6 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
     verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
+    )
+    evaluation.add_arguments(
+        verb("eval", _eval, "how well the knowledge finds what it was told; 1 when a target is missed")
     )
     verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")
     _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
@@ -174,6 +178,10 @@ def _mcp_token(options: argparse.Namespace) -> int:
         caller = database.caller(databases.owner_url, options.chatbot, options.contact)
     print(sign(caller, credentials.mcp_signing_key, options.hours * 3600))
     return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    return evaluation.main(options, load(full_environment()).data_dir)
 
 
 def _env(_: argparse.Namespace) -> int:

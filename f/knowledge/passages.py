@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from f.knowledge.chunks import SEPARATOR, search_text
+from f.knowledge.chunks import SEPARATOR
 
 #: Reciprocal rank fusion: how much a first place is worth more than a tenth, and what each leg counts.
 RRF_K = 60
@@ -62,7 +62,7 @@ def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: i
     kept: list[Mapping[str, Any]] = []
     words: list[frozenset[str]] = []
     for row in ordered:
-        these = frozenset(search_text(row["body"]).split())
+        these = frozenset(row["body"].casefold().split())
         if not any(_alike(these, others) for others in words):
             kept.append(row)
             words.append(these)

@@ -20,6 +20,9 @@ CANDIDATES = 50
 #: BM25.
 K1, B = 1.2, 0.75
 
+#: Words of a question that are looked for.
+WORDS = 100
+
 #: Numbers that an exact search reads; above it the index of the dimension is used.
 EXACT_NUMBERS = 10_000_000
 
@@ -73,7 +76,7 @@ def search(
     with tenant(connection, organization_id):
         _rank(connection, organization_id, chatbot, text, vector, found, max(most, CANDIDATES))
         # More than are wanted: some are joined, some say the same.
-        ids = [chunk_id for chunk_id, _ in found.ranked[: most * 3]]
+        ids = [chunk_id for chunk_id, _ in found.ranked[: most * 2 + 6]]
         rows = connection.execute(queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}).fetchall()
     found.passages = join(rows, dict(found.ranked), most)
     found.ms["all"] = _ms(started)
@@ -92,7 +95,7 @@ def _rank(
     values: dict[str, Any] = {
         "organization_id": organization_id,
         "chatbot_id": chatbot["id"],
-        "search_text": search_text(text),
+        "words": list(dict.fromkeys(search_text(text).split()))[:WORDS],
         "embedding_model": f"{chatbot['embedding_model']}/{chatbot['embedding_dimensions']}",
         "vector": vector,
         "most": most,
