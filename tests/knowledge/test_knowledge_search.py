@@ -22,6 +22,12 @@ def fill(shelf: Shelf, organization_id: str, chunks: int) -> None:
         " from document_chunks, generate_series(1, %s) n where source_id = %s and position = 0",
         [chunks, job.source_id],
     )
+    shelf.owner.execute(
+        "insert into chunk_terms (organization_id, chatbot_id, term, chunk_id, frequency, length)"
+        " select organization_id, chatbot_id, 'w' || mod(position * 7 + n, 900), id, 1, 10"
+        " from document_chunks, generate_series(1, 10) n where source_id = %s",
+        [job.source_id],
+    )
 
 
 def test_a_tenant_finds_only_its_own_and_always_as_many_as_there_are(shelf: Shelf):
@@ -84,7 +90,7 @@ def plan(shelf: Shelf, query: str, organization_id: str) -> str:
     bot = shelf.chatbot(organization_id)
     vector = as_halfvec([random.random() - 0.5 for _ in range(384)])
     values = {"organization_id": organization_id, "chatbot_id": bot["id"], "vector": vector, "most": 10}
-    values |= {"embedding_model": "multilingual-e5-small/384", "terms": ["ribera"], "chunks": 10, "average_length": 5}
+    values |= {"embedding_model": "multilingual-e5-small/384", "terms": ["w7"], "chunks": 10, "average_length": 5}
     with tenant(shelf.connection, organization_id):
         shelf.connection.execute(queries.ITERATE)
         rows = shelf.connection.execute(f"explain {query}", {**values, "k1": 1.2, "b": 0.75}).fetchall()
