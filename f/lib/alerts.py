@@ -15,7 +15,9 @@ do update set occurrences = system_alerts.occurrences + 1, last_at = now(), deta
 
 RESOLVE_ALERT = """
 update system_alerts set resolved_at = now()
-where organization_id = %(organization_id)s and kind = %(kind)s and subject = %(subject)s and resolved_at is null
+where (organization_id = %(organization_id)s or organization_id is null and %(organization_id)s::uuid is null)
+  and kind = %(kind)s
+  and subject = %(subject)s and resolved_at is null
 """
 
 
@@ -33,6 +35,6 @@ def raise_alert(
     )
 
 
-def resolve_alert(connection: Connection, organization_id: str, kind: str, subject: str) -> None:
+def resolve_alert(connection: Connection, organization_id: str | None, kind: str, subject: str) -> None:
     """Close the alert when what it was about has settled itself."""
     connection.execute(RESOLVE_ALERT, {"organization_id": organization_id, "kind": kind, "subject": subject})
