@@ -129,6 +129,7 @@ def catalogue_values(owner_url: str, credentials: Credentials, whatsapp_api_url:
         "DATABASE_NAME": str(parts["dbname"]),
         "DATABASE_SSLMODE": str(parts.get("sslmode") or "prefer"),
         "WHATSAPP_API_URL": whatsapp_api_url,
+        "LOCAL_WEBHOOKS": "true",
     }
 
 
