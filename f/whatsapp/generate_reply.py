@@ -1,6 +1,5 @@
 """Step 2: let the chatbot's model answer everything that waits, and write the reply to the outbox."""
 
-import logging
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ from f.agent.models import build_links, model_list
 from f.agent.prompts import build_messages
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import log, logged, note
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import CloudApi
 from f.whatsapp.deliveries import without_nul
@@ -26,6 +26,7 @@ HISTORY_MESSAGES = 20
 MESSAGE_CHARACTERS = 8000
 
 
+@logged
 def main(database: dict, turn: dict, whatsapp: dict, access_token: str, models: dict | None = None) -> dict:
     """Purpose: one reply for all messages that wait, written before anything is sent.
 
@@ -83,7 +84,7 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
             with CloudApi(whatsapp, phone_number_id, access_token) as api:
                 api.mark_read(wamid)
         except httpx.HTTPError as error:
-            logging.warning("could not mark the message as read: %s", type(error).__name__)
+            log("not marked as read", level="warning", wamid=wamid, error=type(error).__name__)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -126,6 +127,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
     """Reply, usage and the turn's record, all or nothing, under the lease."""
     with tenant(connection, turn.organization_id):
         hold_lease(connection, turn)
+        note_answer(context, answer, error)
         values = {
             **turn.parameters,
             "event_ids": [row["id"] for row in context["waiting"]],
@@ -161,6 +163,19 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
             details = {"reason": error, "tried": tried, **turn.parameters}
             raise_alert(connection, turn.organization_id, "model_failed", answer.model, details)
         report_keys(connection, turn, answer)
+
+
+def note_answer(context: dict[str, Any], answer: Answer, error: str | None) -> None:
+    """What the log shall say of the turn. Reasons stay in the database: a provider's may quote what it was sent."""
+    note(
+        wamids=[row["wamid"] for row in context["waiting"]],
+        model=answer.model,
+        prompt_tokens=sum(call.prompt_tokens for call in answer.usage),
+        completion_tokens=sum(call.completion_tokens for call in answer.usage),
+        steps=[f"{step['kind']} {step['ms']} ms" for step in answer.steps],
+        tried=[f"{failure.model}: {failure.kind}" for failure in answer.failures],
+        fallback=error is not None,
+    )
 
 
 def report_keys(connection: Connection, turn: Turn, answer: Answer) -> None:

@@ -10,10 +10,12 @@ from psycopg.types.json import Jsonb
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import events_job_id
+from f.lib.logs import log, logged
 from f.whatsapp import queries
 from f.whatsapp.deliveries import STATUS_RANK, Status, parse_status, without_nul
 
 
+@logged
 def main(database: dict, delivery: str) -> dict:
     """Purpose: a status moves our message forward, never back; everything else is kept for people.
 
@@ -87,6 +89,7 @@ def apply_status(connection: Connection, values: dict[str, Any], status: Status)
     if updated is None:
         return False
     connection.execute(queries.COPY_WAMID, {**values, "outbox_id": updated["id"]})
+    log("status", outbox_id=updated["id"], wamid=status.wamid, status=status.name, code=status.error["code"])
     if status.name == "failed":
         raise_alert(connection, values["organization_id"], "reply_not_delivered", str(updated["id"]), status.error)
     elif updated["was_uncertain"]:
