@@ -72,7 +72,8 @@ class Stack:
         self._check_ports()
         databases = self._start_database()
         self._say(f"database: {database.prepare(databases, credentials)}")
-        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
+        # A token may begin with a hyphen.
+        engine = ["--workspace", ROOT, "--port", settings.windmill_port, f"--token={credentials.windmill_token}"]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")

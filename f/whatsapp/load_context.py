@@ -38,7 +38,7 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
-    note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id, kind=inbound.kind)
+    note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id)
     route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
     if route is None:
         return store_unrouted(connection, inbound, job_id, "unknown number")
