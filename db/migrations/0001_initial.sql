@@ -630,7 +630,7 @@ create function overdue_messages(age interval, most integer)
     select e.organization_id, e.id, e.conversation_id from webhook_events e
     where e.outcome is null and e.stored_at < now() - age and not exists (
       select from system_alerts a
-      where (a.organization_id, a.kind, a.subject) = (e.organization_id, 'message_without_outcome', e.id::text)
+      where a.organization_id = e.organization_id and a.kind = 'message_without_outcome' and a.subject = e.id::text
         and a.resolved_at is null)
     order by e.stored_at limit most;
   end;
@@ -672,12 +672,12 @@ create function due_notices(severities jsonb, again_after interval, rest interva
                      and (b.kind, b.subject) = (a.kind, a.subject)
                      and b.organization_id is not distinct from a.organization_id) end
       union all
-      select 'alert', a.id, a.organization_id, a.resolved_at
+      select 'alert' as text, a.id, a.organization_id, a.resolved_at
       from notices n join system_alerts a on a.id = n.item_id
       where n.channel_id = c.id and n.source = 'alert' and n.state = 'open' and a.resolved_at is not null
         and (c.told_at is null or c.told_at < now() - rest)
       union all
-      select 'handover', h.id, h.organization_id, h.created_at
+      select 'handover' as text, h.id, h.organization_id, h.created_at
       from notifications h
       where h.organization_id = c.organization_id and h.created_at > now() - interval '1 day'
         and (h.state = 'pending' or h.state = 'delivered' and h.created_at > c.created_at)
@@ -697,7 +697,7 @@ create function untold_handovers(age interval, most integer)
     where h.state = 'pending' and h.created_at < now() - age
       and (h.created_at < now() - interval '1 day' or not exists (
         select from system_alerts a
-        where (a.organization_id, a.kind, a.subject) = (h.organization_id, 'handover_not_told', h.id::text)
+        where a.organization_id = h.organization_id and a.kind = 'handover_not_told' and a.subject = h.id::text
           and a.resolved_at is null))
     order by h.created_at limit most;
   end;

@@ -3,10 +3,12 @@
 import json
 import threading
 import time
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import yaml
 from mail_fake import FakeMailServer
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -20,6 +22,7 @@ from local.credentials import DEMO1, DEMO2
 
 DENTAL, BICIS = UUID(DEMO2.organization_id), UUID(DEMO1.organization_id)
 MAIL = "owner@harbour.example"
+SCHEDULE = Path(notify.__file__).with_suffix(".schedule.yaml")
 
 
 class Office:
@@ -378,3 +381,36 @@ def test_nothing_private_leaves_with_an_alert(office):
     office.alert("model_failed", subject=secrets[0], model=secrets[1])
     office.run()
     assert office.chat and not any(secret in json.dumps(office.chat) for secret in secrets)
+
+
+# In Windmill ------------------------------------------------------------------------------------
+
+
+def test_the_script_tells_the_operators_of_the_whole_system(stack, httpserver):
+    """A secret variable, the schedule's own arguments, a webhook on this machine."""
+    told = []
+    httpserver.expect_request("/hook", method="POST").respond_with_handler(
+        lambda request: told.append(json.loads(request.data)["text"]) or Response("", 200)
+    )
+    variable = {
+        "path": "f/ops/test_webhook",
+        "value": httpserver.url_for("/hook"),
+        "is_secret": True,
+        "description": "",
+    }
+    assert stack.windmill("POST", "variables/create", json=variable).is_success
+    arguments = yaml.safe_load(SCHEDULE.read_text())["args"]
+    with stack.connect() as connection:
+        connection.execute(
+            "insert into alert_channels (name, kind, target, kinds)"
+            " values ('test', 'webhook', 'f/ops/test_webhook', '{run_not_readable}')"
+        )
+        try:
+            connection.execute("insert into system_alerts (kind, subject) values ('run_not_readable', 'a-run')")
+            ran = stack.windmill("POST", "jobs/run_wait_result/p/f/ops/notify", json=arguments)
+            assert ran.is_success, ran.text
+            assert len(told) == 1 and "a-run" in told[0], "by this run or by the schedule's"
+        finally:
+            connection.execute("delete from alert_channels where name = 'test'")
+            connection.execute("delete from system_alerts where subject = 'a-run'")
+            stack.windmill("DELETE", "variables/delete/f/ops/test_webhook")
