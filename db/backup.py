@@ -224,7 +224,8 @@ def _as_owner(connection: psycopg.Connection, statement: LiteralString) -> None:
 def _run(url: str, command: Sequence[str | Path], option: str) -> None:
     """Run one of PostgreSQL's programs with the address as its `option`, and the password out of everybody's sight."""
     parts = conninfo_to_dict(url)
-    environment = os.environ | {"PGPASSWORD": str(parts.pop("password", ""))}
+    password = parts.pop("password", None)
+    environment = os.environ | ({"PGPASSWORD": str(password)} if password else {})
     program = Path(command[0]).name
     arguments = [*map(str, command), f"{option}={make_conninfo('', **parts)}"]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
