@@ -72,7 +72,9 @@ def test_a_row_cannot_point_into_another_organization(app):
         )
 
 
-@pytest.mark.parametrize("table", ["organizations", "chatbots", "whatsapp_numbers", "api_keys", "plans"])
+@pytest.mark.parametrize(
+    "table", ["organizations", "chatbots", "whatsapp_numbers", "api_keys", "plans", "chatbot_tools"]
+)
 def test_scripts_cannot_change_settings(app, table):
     with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant(app, BICIS):
         app.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
