@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from db import manage, server, verify
+from psycopg.conninfo import make_conninfo
+
+from db import backup, manage, server, verify
 from f.lib.caller_tokens import sign
 from local import bootstrap, check, control, database, metadata, push, say
 from local.credentials import Credentials
@@ -104,10 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=["reset", "migrate", "seed", "verify"],
+        choices=["reset", "migrate", "seed", "verify", "backup", "restore"],
         help="reset: drop it and make it anew from create.sql and seed.sql; migrate: apply new migrations;"
-        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security",
+        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security;"
+        " backup: write it into FILE and FILE.manifest.json; restore: make it from FILE where it is empty, and count",
     )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of backup and restore")
     parser.add_argument("--yes", action="store_true", help="reset: do not ask")
     parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
 
@@ -193,6 +197,8 @@ def _check(_: argparse.Namespace) -> int:
 
 
 def _db(options: argparse.Namespace) -> int:
+    if (options.action in ("backup", "restore")) != (options.file is not None):
+        raise SettingsError("backup and restore need a FILE, and nothing else does")
     environment = full_environment()
     settings = load(environment)
     credentials = Credentials.load(settings.data_dir)
@@ -213,6 +219,16 @@ def _db(options: argparse.Namespace) -> int:
         elif options.action == "seed":
             manage.seed(url)
             print("seeded")
+        elif options.action == "backup":
+            password = credentials.backup_password if is_local or running else environment.get("BACKUP_PASSWORD")
+            if not password:
+                raise SettingsError("BACKUP_PASSWORD is not set: a backup is taken by the role backup")
+            reader = make_conninfo(url, user="backup", password=password)
+            print(_counted(backup.backup(reader, options.file, packaged_binaries() / "pg_dump"), "backed up"))
+            return 0
+        elif options.action == "restore":
+            restored = backup.restore(url, options.file, packaged_binaries() / "pg_restore", passwords=passwords)
+            print(_counted(restored, "restored and counted"))
         else:
             problems = verify.problems(url, packaged_binaries() / "pg_dump")
             print("\n".join(problems) or "the database is what create.sql says")
@@ -220,6 +236,10 @@ def _db(options: argparse.Namespace) -> int:
         if is_local or running:
             database.grant_access(url, credentials)
     return 0
+
+
+def _counted(manifest: backup.Manifest, what: str) -> str:
+    return f"{what}: {sum(manifest.rows.values())} rows in {len(manifest.rows)} tables, taken {manifest.taken_at}"
 
 
 def _confirmed(url: str) -> bool:

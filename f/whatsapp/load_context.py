@@ -7,12 +7,14 @@ from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import logged, note
 from f.whatsapp import queries
 from f.whatsapp.contacts import change_contact, contact_of
 from f.whatsapp.deliveries import Identity, Inbound, parse_message
 from f.whatsapp.leases import take_lease
 
 
+@logged
 def main(database: dict, delivery: str | None = None, conversation: dict | None = None) -> dict:
     """Purpose: no accepted message is ever lost, and one run at a time answers a conversation.
 
@@ -38,6 +40,7 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
+    note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id)
     route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
     if route is None:
         return store_unrouted(connection, inbound, job_id, "unknown number")
@@ -77,6 +80,7 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
                     connection.execute(queries.REVOKE_MESSAGE, values)
             known = connection.execute(queries.FIND_EVENT, values).fetchone()
             assert known is not None
+    note(organization_id=organization_id, conversation_id=known["conversation_id"])
     state = "stored" if known["outcome"] is None else "settled"
     return {
         "state": state,

@@ -24,6 +24,7 @@ DATABASE_MODULES = {
     "f/agent/tool_records",
     "f/usage/quotas",
     "f/whatsapp/contacts",
+    "f/ops/ledger",
 }
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
