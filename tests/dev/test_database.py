@@ -115,15 +115,15 @@ def test_reset_refuses_the_servers_own_database(cluster: Cluster) -> None:
 
 
 def test_migrations_are_applied_once_and_in_order(seeded_database: Database, tmp_path: Path) -> None:
-    add(tmp_path, "0002_notes.sql", "set local role owner; create table notes (id integer primary key);")
-    add(tmp_path, "0003_more.sql", "set local role owner; alter table notes add column body text;")
+    add(tmp_path, "9002_notes.sql", "set local role owner; create table notes (id integer primary key);")
+    add(tmp_path, "9003_more.sql", "set local role owner; alter table notes add column body text;")
     applied = manage.migrate(seeded_database.owner_url, folder=tmp_path)
-    assert [migration.version for migration in applied] == [2, 3]
+    assert [migration.version for migration in applied] == [9002, 9003]
     assert manage.migrate(seeded_database.owner_url, folder=tmp_path) == []
 
 
 def test_two_migrating_at_once_apply_each_file_once(seeded_database: Database, tmp_path: Path) -> None:
-    add(tmp_path, "0002_slow.sql", "set local role owner; create table slow (); select pg_sleep(0.3);")
+    add(tmp_path, "9002_slow.sql", "set local role owner; create table slow (); select pg_sleep(0.3);")
     counts: list[int] = []
     threads = [
         threading.Thread(target=lambda: counts.append(len(manage.migrate(seeded_database.owner_url, folder=tmp_path))))
@@ -137,15 +137,15 @@ def test_two_migrating_at_once_apply_each_file_once(seeded_database: Database, t
 
 
 def test_a_migration_that_fails_leaves_nothing_and_names_its_line(seeded_database: Database, tmp_path: Path) -> None:
-    add(tmp_path, "0002_broken.sql", "set local role owner;\ncreate table half ();\nselect nonsense;")
-    with pytest.raises(server.DatabaseError, match=r'0002_broken\.sql:3: column "nonsense" does not exist'):
+    add(tmp_path, "9002_broken.sql", "set local role owner;\ncreate table half ();\nselect nonsense;")
+    with pytest.raises(server.DatabaseError, match=r'9002_broken\.sql:3: column "nonsense" does not exist'):
         manage.migrate(seeded_database.owner_url, folder=tmp_path)
     with psycopg.connect(seeded_database.owner_url) as connection:
         assert connection.execute("select to_regclass('half')").fetchone() == (None,)
 
 
 def test_a_changed_migration_is_refused(seeded_database: Database, tmp_path: Path) -> None:
-    path = add(tmp_path, "0002_notes.sql", "set local role owner; create table notes ();")
+    path = add(tmp_path, "9002_notes.sql", "set local role owner; create table notes ();")
     manage.migrate(seeded_database.owner_url, folder=tmp_path)
     path.write_text("select 1;")
     with pytest.raises(server.DatabaseError, match="was changed after it was applied"):
@@ -153,9 +153,9 @@ def test_a_changed_migration_is_refused(seeded_database: Database, tmp_path: Pat
 
 
 def test_a_migration_that_comes_too_late_is_refused(seeded_database: Database, tmp_path: Path) -> None:
-    add(tmp_path, "0003_third.sql", "select 1;")
+    add(tmp_path, "9003_third.sql", "select 1;")
     manage.migrate(seeded_database.owner_url, folder=tmp_path)
-    add(tmp_path, "0002_second.sql", "select 1;")
+    add(tmp_path, "9002_second.sql", "select 1;")
     with pytest.raises(server.DatabaseError, match="give it a higher number"):
         manage.migrate(seeded_database.owner_url, folder=tmp_path)
 
