@@ -8,7 +8,7 @@ from pytest_httpserver import HTTPServer
 from local import bootstrap
 
 WORKSPACE = "/api/w/shop"
-VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots"}
+VALUES = {"APP_PASSWORD": "word", "MANAGER_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots"}
 
 
 def catalogue_of(path: Path, text: str) -> Path:
@@ -26,7 +26,9 @@ def test_values_come_from_the_environment_and_numbers_are_numbers() -> None:
 
 
 def test_every_missing_value_is_named() -> None:
-    with pytest.raises(bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME"):
+    with pytest.raises(
+        bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MANAGER_PASSWORD"
+    ):
         bootstrap.read_catalogue({})
 
 
