@@ -17,7 +17,14 @@ SCRIPTS = sorted(
 FLOWS = sorted(path for folder in ("f", "u") for path in (ROOT / folder).rglob("flow.yaml"))
 
 #: Shared modules whose purpose is the database; the rest is tested without one.
-DATABASE_MODULES = {"f/lib/database", "f/lib/alerts", "f/whatsapp/leases"}
+DATABASE_MODULES = {
+    "f/lib/database",
+    "f/lib/alerts",
+    "f/lib/api_auth",
+    "f/whatsapp/leases",
+    "f/admin/desk",
+    "f/admin/api_keys",
+}
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
 
