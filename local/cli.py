@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from db import manage, server, verify
-from local import bootstrap, check, control, database, metadata, say
+from local import admin, bootstrap, check, control, database, metadata, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -24,6 +24,7 @@ EXPECTED = (
     bootstrap.BootstrapError,
     StackError,
     say.SayError,
+    admin.AdminError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
     verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
@@ -131,6 +133,10 @@ def _say(options: argparse.Namespace) -> int:
     return 0
 
 
+def _admin(options: argparse.Namespace) -> int:
+    return admin.run(options, full_environment())
+
+
 def _env(_: argparse.Namespace) -> int:
     control.show_variables(load(full_environment()))
     return 0
@@ -151,7 +157,8 @@ def _db(options: argparse.Namespace) -> int:
     environment = full_environment()
     settings = load(environment)
     credentials = Credentials.load(settings.data_dir)
-    passwords = {r: p for r, n in (("app", "APP_PASSWORD"), ("backup", "BACKUP_PASSWORD")) if (p := environment.get(n))}
+    names = {role: f"{role.upper()}_PASSWORD" for role in ("app", "manager", "backup")}
+    passwords = {role: password for role, name in names.items() if (password := environment.get(name))}
     running = find_running(settings.data_dir)
     with database.reachable(running.settings if running else settings, credentials) as databases:
         url = databases.owner_url
