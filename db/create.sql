@@ -25,8 +25,9 @@ begin
   if not pg_has_role('owner', 'router', 'set') then
     grant router to owner with inherit false, set true;
   end if;
-  if not has_schema_privilege('owner', 'public', 'create') then
-    grant usage, create on schema public to owner;
+  -- With the right to pass it on: below, owner gives it to the other roles. Unless the schema is owner's anyway.
+  if not has_schema_privilege('owner', 'public', 'create with grant option') then
+    grant usage, create on schema public to owner with grant option;
   end if;
 end
 $$;
@@ -81,8 +82,8 @@ create table chatbots (
   language text not null,
   persona text not null,
   facts jsonb not null default '[]' check (jsonb_typeof(facts) = 'array'),
-  fallback_text text not null,
-  model_provider text not null default 'demo' check (model_provider in ('demo', 'openai')),
+  fallback_text text not null check (fallback_text ~ '\S'),
+  model_provider text not null default 'demo' check (model_provider in ('demo', 'openai', 'gemini')),
   model_name text not null default 'demo',
   model_resource_path text,
   temperature numeric not null default 0.3 check (temperature between 0 and 2),
@@ -91,12 +92,28 @@ create table chatbots (
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  instructions text not null default '',
+  blocked_text text,
+  fallback_models jsonb not null default '[]' constraint chatbots_fallback_models_check check (
+    jsonb_typeof(fallback_models) = 'array' and jsonb_array_length(fallback_models) <= 4
+    and jsonb_array_length(fallback_models) = jsonb_array_length(jsonb_path_query_array(fallback_models,
+      '$[*] ? (@.provider == "demo" || (@.provider == "openai" || @.provider == "gemini")
+               && @.name.type() == "string" && @.resource_path like_regex "^[fu]/[A-Za-z0-9_]+/[A-Za-z0-9_/]+$")'))),
+  max_seconds integer not null default 60 check (max_seconds between 5 and 70),
+  max_tokens integer not null default 60000 check (max_tokens >= 500),
+  max_cost numeric default 0.25 check (max_cost > 0),
   primary key (organization_id, id),
   unique (organization_id, slug),
   check (model_provider = 'demo' or model_resource_path is not null)
 );
 comment on column chatbots.facts is 'What the bot knows without documents: [{"topic", "text"}].';
 comment on column chatbots.model_resource_path is 'Windmill resource with the provider''s key; secrets are never in this database.';
+comment on column chatbots.instructions is 'What the model is told besides the persona.';
+comment on column chatbots.blocked_text is 'The reply when providers refuse the content; null: the fallback text.';
+comment on column chatbots.fallback_models is
+  'Models that stand in, in order: [{"provider", "name", "resource_path"}].';
+comment on column chatbots.max_seconds is 'Cap of one turn, like max_steps (answers of a model), max_tokens and max_cost.';
+comment on column chatbots.max_cost is 'In the currency of model_prices; null: no cap.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
 
 create table whatsapp_numbers (
@@ -257,9 +274,24 @@ create table usage_logs (
   prompt_tokens integer not null,
   completion_tokens integer not null,
   created_at timestamptz not null default now(),
+  provider text not null,
+  estimated_cost numeric,
   primary key (organization_id, turn_id, call),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
+comment on column usage_logs.estimated_cost is 'By model_prices; null where the price was unknown.';
+
+create table model_prices (
+  provider text not null,
+  model text not null,
+  valid_from date not null,
+  prompt_price numeric not null check (prompt_price >= 0),
+  completion_price numeric not null check (completion_price >= 0),
+  is_estimate boolean not null default true,
+  primary key (provider, model, valid_from)
+);
+comment on table model_prices is
+  'US dollars per million tokens, of the model and of names that continue it after a hyphen (dated versions).';
 
 -- Tools ----------------------------------------------------------------------------------------
 create table org_integrations (
@@ -477,7 +509,7 @@ $$;
 revoke insert, update on organizations, chatbots, whatsapp_numbers, api_keys from app;
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
-grant select on plans to app;
+grant select on plans, model_prices to app;
 grant insert on unrouted_events to app;
 grant select on all tables in schema public to backup;
 

@@ -1,4 +1,4 @@
--- Plans, and two demo tenants of different trades and languages. No secrets: tokens are Windmill
+-- Plans, prices of models, and two demo tenants of different trades and languages. No secrets: tokens are Windmill
 -- variables, API keys are added by whoever sets up the installation. Safe to run again.
 
 insert into plans (code, name, monthly_messages, monthly_tokens) values
@@ -6,6 +6,21 @@ insert into plans (code, name, monthly_messages, monthly_tokens) values
   ('pro', 'Pro', 5000, 5000000),
   ('enterprise', 'Enterprise', 100000, 100000000)
 on conflict (code) do nothing;
+
+-- Estimates, as the providers published them at these dates: check them before you rely on max_cost.
+insert into model_prices (provider, model, valid_from, prompt_price, completion_price) values
+  ('openai', 'gpt-4.1', '2025-04-14', 2.00, 8.00),
+  ('openai', 'gpt-4.1-mini', '2025-04-14', 0.40, 1.60),
+  ('openai', 'gpt-4.1-nano', '2025-04-14', 0.10, 0.40),
+  ('openai', 'gpt-4o', '2024-10-01', 2.50, 10.00),
+  ('openai', 'gpt-4o-mini', '2024-07-18', 0.15, 0.60),
+  ('openai', 'gpt-5', '2025-08-07', 1.25, 10.00),
+  ('openai', 'gpt-5-mini', '2025-08-07', 0.25, 2.00),
+  ('openai', 'gpt-5-nano', '2025-08-07', 0.05, 0.40),
+  ('gemini', 'gemini-2.5-pro', '2025-06-17', 1.25, 10.00),
+  ('gemini', 'gemini-2.5-flash', '2025-06-17', 0.30, 2.50),
+  ('gemini', 'gemini-2.5-flash-lite', '2025-07-22', 0.10, 0.40)
+on conflict do nothing;
 
 insert into organizations (organization_id, slug, name, plan_code) values
   ('11111111-1111-4111-8111-111111111111', 'bicis-ribera', 'Bicis Ribera', 'pro'),

@@ -25,6 +25,9 @@ WHATSAPP = "whatsapp_business_account"
 MESSAGE_FLOW = "f/f/whatsapp/webhook_processor"
 EVENTS_SCRIPT = "p/f/whatsapp/store_events"
 
+#: What a script gets besides the delivery. The flow names its resources itself.
+EVENTS_RESOURCES = {"database": "$res:f/lib/database"}
+
 #: The `field` of what has not the shape of an entry or of a change.
 UNREADABLE = "unreadable"
 
@@ -67,7 +70,8 @@ class Run:
 
     def arguments(self) -> bytes:
         """The request's body. The delivery is text in it, so that no part can be read as `$var:` or `$res:`."""
-        return json.dumps({"delivery": json.dumps(self.delivery, allow_nan=False)}).encode()
+        resources = {} if self.kind == "message" else EVENTS_RESOURCES
+        return json.dumps({**resources, "delivery": json.dumps(self.delivery, allow_nan=False)}).encode()
 
 
 @dataclass
@@ -144,7 +148,8 @@ def runs(parts: Parts, origin: Origin) -> list[Run]:
     for kind, items in kinds:
         if items:
             job_id = events_job_id(kind, origin.body_sha256)
-            result.append(Run(job_id, kind, kind, {**common, "kind": kind, "items": items}))
+            about = {**common, "kind": kind, "body_sha256": origin.body_sha256}
+            result.append(Run(job_id, kind, kind, {**about, "items": items}))
     return result
 
 

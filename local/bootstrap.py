@@ -1,6 +1,7 @@
 """Creates in a Windmill workspace what its files leave out: resource types, folders, variables and resources.
 
-`resources/catalogue.yaml` lists them; `${NAME}` and `${NAME:-default}` in it are filled in from the environment.
+`resources/catalogue.yaml` lists them; `${NAME}` and `${NAME:-default}` in it are filled in from the environment,
+`${ONE|OTHER}` from the first of several that has a value.
 Works the same on the local engine and on a real Windmill.
 """
 
@@ -15,7 +16,7 @@ import yaml
 from local.install import ROOT
 
 CATALOGUE = ROOT / "resources" / "catalogue.yaml"
-PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_|]*)(?::-([^}]*))?\}")
 
 
 class BootstrapError(Exception):
@@ -83,10 +84,10 @@ def _fill(node: Any, values: Mapping[str, str], missing: set[str]) -> Any:
         return node
 
     def value_of(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        value = values.get(name) or default
+        names, default = match.groups()
+        value = next((values[name] for name in names.split("|") if values.get(name)), default)
         if value is None:
-            missing.add(name)
+            missing.add(names)
         return value or ""
 
     return PLACEHOLDER.sub(value_of, node)

@@ -76,6 +76,7 @@ def wmill() -> list[str]:
                     "--ignore-scripts",
                     "--no-audit",
                     "--no-fund",
+                    "--no-update-notifier",
                     "--loglevel=error",
                     "--prefix",
                     str(folder),

@@ -16,6 +16,7 @@ from local.processes import free_port
 from local.settings import PORTS
 
 ROOT = Path(__file__).parent.parent
+MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")
 PASSWORDS = {"owner": "owner-word", "app": "app-word", "manager": "manager-word", "backup": "backup-word"}
 
 
@@ -75,7 +76,7 @@ def own_environment(data_dir: Path) -> dict[str, str]:
     """An environment for an installation beside all others: its own data and free ports."""
     mine = {name: str(free_port()) for name, _ in PORTS.values()}
     # Set and empty, so that neither the caller's environment nor .env reaches the tests.
-    none = dict.fromkeys(("DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SIMULATOR_URL"), "")
+    none = dict.fromkeys(("DATABASE_URL", "SIMULATOR_URL", *MODEL_VARIABLES), "")
     return os.environ | mine | none | {"DATA_DIR": str(data_dir)}
 
 

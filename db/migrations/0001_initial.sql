@@ -24,8 +24,9 @@ begin
   if not pg_has_role('owner', 'router', 'set') then
     grant router to owner with inherit false, set true;
   end if;
-  if not has_schema_privilege('owner', 'public', 'create') then
-    grant usage, create on schema public to owner;
+  -- With the right to pass it on: below, owner gives it to the other roles. Unless the schema is owner's anyway.
+  if not has_schema_privilege('owner', 'public', 'create with grant option') then
+    grant usage, create on schema public to owner with grant option;
   end if;
 end
 $$;
@@ -80,7 +81,7 @@ create table chatbots (
   language text not null,
   persona text not null,
   facts jsonb not null default '[]' check (jsonb_typeof(facts) = 'array'),
-  fallback_text text not null,
+  fallback_text text not null check (fallback_text ~ '\S'),
   model_provider text not null default 'demo' check (model_provider in ('demo', 'openai')),
   model_name text not null default 'demo',
   model_resource_path text,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from math import log
 
-from f.agent.loop import Completion, Message, Tool
+from f.agent.loop import Allowance, Completion, Message, Tool
 
 #: Words that customers use, by the topic of a fact that they ask for (en, es, de, fr, pt).
 TOPIC_WORDS = {
@@ -65,7 +65,7 @@ STOP_WORDS = frozenset(
 class DemoModel:
     name = "demo"
 
-    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], seconds: float) -> Completion:
+    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:
         prompt = messages[0].content
         latest = takewhile(lambda message: message.role == "user", reversed(messages[1:]))
         asked = [re.sub(r"\[[^]]*\]", "", message.content) for message in latest][::-1]

@@ -1,55 +1,69 @@
 """The adapter to OpenAI's Chat Completions, and to whatever speaks it at another base URL."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import openai
 
-from f.agent.loop import Completion, Message, ModelError, Tool, ToolCall
+from f.agent.loop import Allowance, Completion, Message, ModelError, Tool, ToolCall
+
+#: 429 codes that waiting does not help.
+ACCOUNT_CODES = {"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"}
+FINISHES = {"length": "length", "content_filter": "blocked"}
 
 
 class OpenAIModel:
-    """`resource` holds `api_key` and, where it is not OpenAI itself, `base_url`."""
-
-    def __init__(self, name: str, resource: dict[str, Any], temperature: float):
-        if not resource.get("api_key"):
-            raise ModelError("the model's resource has no api_key")
+    def __init__(self, name: str, api_key: str, base_url: str | None, temperature: float):
         self.name = name
-        self._temperature = temperature
-        self._client = openai.OpenAI(
-            api_key=resource["api_key"], base_url=resource.get("base_url") or None, max_retries=1
-        )
+        self.origin = f"openai:{name}"
+        self._temperature: float | None = temperature
+        self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0)
 
-    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], seconds: float) -> Completion:
+    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:
         request: dict[str, Any] = {
             "model": self.name,
-            "messages": [encode(message) for message in messages],
-            "temperature": self._temperature,
+            "messages": [encode(message, self.origin) for message in messages],
         }
+        if allowance.answer_tokens is not None:
+            request["max_completion_tokens"] = allowance.answer_tokens
+        if self._temperature is not None:
+            request["temperature"] = self._temperature
         if tools:
-            request["tools"] = [
-                {
-                    "type": "function",
-                    "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-                }
-                for tool in tools
-            ]
+            request["tools"] = [encode_tool(tool) for tool in tools]
+            if not allowance.may_call:
+                request["tool_choice"] = "none"
         try:
-            # Half of the time each, since a timeout or a refusal is tried once more.
-            answer = self._client.chat.completions.create(**request, timeout=seconds / 2)
+            answer = self._client.chat.completions.create(**request, timeout=allowance.seconds)
+        except openai.BadRequestError as error:
+            if error.param == "temperature" and self._temperature is not None:
+                self._temperature = None  # reasoning models take only their own
+                return self.complete(messages, tools, allowance)
+            raise refusal(error) from error
         except openai.APIStatusError as error:
-            raise ModelError(f"provider answered {error.status_code}: {error.code or type(error).__name__}") from error
-        except openai.APIError as error:
-            raise ModelError(f"provider failed: {type(error).__name__}") from error
-        return decode(answer, self.name)
+            raise refusal(error) from error
+        except openai.APITimeoutError as error:
+            raise ModelError("provider failed: APITimeoutError", "hang") from error
+        except (openai.APIError, ValueError) as error:  # no connection, or an answer that is not JSON
+            raise ModelError(f"provider failed: {type(error).__name__}", "later") from error
+        try:
+            return decode(answer, self.name, self.origin)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ModelError("the provider's answer has an unknown shape", "later") from error
 
 
-def encode(message: Message) -> dict[str, Any]:
+def encode(message: Message, origin: str) -> dict[str, Any]:
     """A message of the loop in the provider's words."""
     encoded: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
+        extras = message.echo or {} if message.origin == origin else {}
         encoded["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                **extras.get(call.id, {}),
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json_object(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
@@ -57,22 +71,63 @@ def encode(message: Message) -> dict[str, Any]:
     return encoded
 
 
-def decode(answer: Any, name: str) -> Completion:
+def encode_tool(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def decode(answer: Any, name: str, origin: str) -> Completion:
     """The provider's answer; tolerant of servers that leave out what they should send."""
-    if not getattr(answer, "choices", None):
-        raise ModelError("the provider's answer has no choices")
+    if not getattr(answer, "choices", None) or answer.choices[0].message is None:
+        raise ModelError("the provider's answer has no choices", "later")
     choice = answer.choices[0]
-    if choice.finish_reason == "content_filter":
-        raise ModelError("the provider blocked the answer")
-    calls = tuple(
-        ToolCall(call.id, call.function.name, call.function.arguments or "{}")
-        for call in choice.message.tool_calls or ()
-        if call.type == "function"
-    )
+    asked = [call for call in choice.message.tool_calls or () if call.type == "function" and call.function]
+    refused = getattr(choice.message, "refusal", None)
+    usage = answer.usage
     return Completion(
         text=choice.message.content or "",
         model=answer.model or name,
-        prompt_tokens=answer.usage.prompt_tokens if answer.usage else 0,
-        completion_tokens=answer.usage.completion_tokens if answer.usage else 0,
-        tool_calls=calls,
+        prompt_tokens=usage.prompt_tokens or 0 if usage else 0,
+        completion_tokens=usage.completion_tokens or 0 if usage else 0,
+        tool_calls=tuple(ToolCall(call.id, call.function.name, json_text(call.function.arguments)) for call in asked),
+        finish="blocked" if refused else FINISHES.get(choice.finish_reason, "stop"),  # type: ignore[arg-type]
+        detail="refusal" if refused else choice.finish_reason or "",
+        origin=origin,
+        # What other servers add to a call (signatures, say) and want to see again.
+        echo={call.id: call.model_extra for call in asked if call.model_extra},
     )
+
+
+def json_text(arguments: Any) -> str:
+    """A call's arguments as JSON text, also from servers that send the object itself."""
+    return arguments if isinstance(arguments, str) and arguments else json.dumps(arguments or {})
+
+
+def json_object(arguments: str) -> str:
+    """Arguments that every server can read: some answer 400 to their own model's broken JSON."""
+    try:
+        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+    except ValueError:
+        return "{}"
+
+
+def refusal(error: openai.APIStatusError) -> ModelError:
+    status = error.status_code
+    reason = f"provider answered {status}: {error.code or type(error).__name__}"
+    if status in (401, 403) or error.code in ACCOUNT_CODES:
+        return ModelError(reason, "denied")
+    if error.code in ("content_filter", "content_policy_violation"):
+        return ModelError(reason, "blocked")
+    if status in (408, 409, 429) or status >= 500:
+        return ModelError(reason, "later", retry_after=retry_after(error.response.headers))
+    return ModelError(reason)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds that the provider asks to wait (a date, which OpenAI does not send, counts as none)."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            return max(0.0, float(headers[name]) / unit)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -25,8 +25,9 @@ def system_prompt(chatbot: dict[str, Any]) -> str:
     facts = "\n".join(
         FACT_LINE.format(topic=fact["topic"], text=" ".join(fact["text"].split())) for fact in chatbot["facts"]
     )
+    told = "\n".join(text for text in (chatbot["persona"], chatbot["instructions"]) if text)
     return f"""You are the WhatsApp assistant of {chatbot["name"]}.
-{chatbot["persona"]}
+{told}
 
 Answer in the customer's language; when it is unclear, in: {chatbot["language"]}
 Answer every question of the customer's latest messages in one short reply, without headings or tables.

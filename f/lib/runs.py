@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 
 MESSAGE_FLOW = "f/whatsapp/webhook_processor"
+EVENTS_SCRIPT = "f/whatsapp/store_events"
 
 
 def start_flow(client: Any, path: str, arguments: dict[str, Any], job_id: UUID) -> bool:
@@ -14,8 +15,17 @@ def start_flow(client: Any, path: str, arguments: dict[str, Any], job_id: UUID) 
 
     Raises httpx.HTTPStatusError for any other refusal.
     """
+    return _start(client, f"f/{path}", arguments, job_id)
+
+
+def start_script(client: Any, path: str, arguments: dict[str, Any], job_id: UUID) -> bool:
+    """Queue a run of the script `path`, as `start_flow` does."""
+    return _start(client, f"p/{path}", arguments, job_id)
+
+
+def _start(client: Any, target: str, arguments: dict[str, Any], job_id: UUID) -> bool:
     response = client.client.post(
-        f"/w/{client.workspace}/jobs/run/f/{path}", params={"job_id": str(job_id)}, json=arguments
+        f"/w/{client.workspace}/jobs/run/{target}", params={"job_id": str(job_id)}, json=arguments
     )
     if response.status_code == httpx.codes.BAD_REQUEST and f"Job with id {job_id} already exists" in response.text:
         return False
@@ -24,7 +34,7 @@ def start_flow(client: Any, path: str, arguments: dict[str, Any], job_id: UUID) 
 
 
 def failed_runs(client: Any, path: str, since: str, page_size: int = 100) -> Iterator[dict[str, Any]]:
-    """Unsuccessful runs of the flow `path` that were created after `since` (ISO time), newest first."""
+    """Unsuccessful runs of the flow or script `path` that were created after `since` (ISO time), newest first."""
     page = 1
     while True:
         rows = client.get(

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-#: Seconds; a call must end well within the lease that was renewed just before it.
-TIMEOUT = httpx.Timeout(30, connect=10)
+#: Seconds; all together a call must end well within the lease that was renewed just before it.
+TIMEOUT = httpx.Timeout(connect=5, write=5, read=25, pool=5)
 
 #: Error codes that say "later": rate limits, Meta's own trouble.
 LATER = frozenset({1, 2, 4, 80007, 130429, 131000, 131016, 131056, 131057})
@@ -72,7 +72,7 @@ class CloudApi:
             response = self._http.post(self._url, json=message)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise SendError(f"WhatsApp could not be reached: {type(error).__name__}", later=True) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise SendUncertain(f"the connection to WhatsApp broke: {type(error).__name__}") from error
         return read_answer(response.status_code, response.text)
 

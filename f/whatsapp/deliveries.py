@@ -40,6 +40,34 @@ class Inbound:
         return self.kind not in SILENT_KINDS
 
 
+@dataclass(frozen=True)
+class Status:
+    """What Meta says of a message that we sent; `callback_data` is what we sent along with it."""
+
+    name: str
+    wamid: str | None
+    callback_data: str | None
+    at: datetime | None
+    error: dict[str, Any]
+
+
+def parse_status(value: Any) -> Status | None:
+    """Read one status; None when it is of a kind or a shape that we do not know."""
+    status = _object(value)
+    name = _text(status.get("status"))
+    if name not in STATUS_RANK:
+        return None
+    errors = status.get("errors")
+    error = _object(errors[0]) if isinstance(errors, list) and errors else {}
+    return Status(
+        name=name,
+        wamid=_text(status.get("id")),
+        callback_data=_text(status.get("biz_opaque_callback_data")),
+        at=meta_time(status.get("timestamp")),
+        error={"reason": error.get("title"), "code": error.get("code")},
+    )
+
+
 def parse_message(delivery: str) -> Inbound:
     """Read what the gateway queued for one message.
 
@@ -49,7 +77,7 @@ def parse_message(delivery: str) -> Inbound:
     """
     envelope = without_nul(json.loads(delivery))
     message = envelope["message"]
-    contact = envelope.get("contact") or {}
+    contact = _object(envelope.get("contact"))
     received_at = datetime.fromisoformat(envelope["received_at"])
     kind = _text(message.get("type")) or "unknown"
     return Inbound(
@@ -59,7 +87,7 @@ def parse_message(delivery: str) -> Inbound:
         wamid=message["id"],
         user_id=_text(message.get("from_user_id")) or _text(contact.get("user_id")),
         wa_id=_text(message.get("from")) or _text(contact.get("wa_id")),
-        profile_name=_text((contact.get("profile") or {}).get("name")),
+        profile_name=_text(_object(contact.get("profile")).get("name")),
         kind=kind,
         text=describe(kind, message),
         payload=message,
@@ -72,16 +100,14 @@ def parse_message(delivery: str) -> Inbound:
 
 def describe(kind: str, message: dict[str, Any]) -> str:
     """The message in words that a model understands; brackets mark what is ours."""
-    content = message.get(kind)
-    content = content if isinstance(content, dict) else {}
+    content = _object(message.get(kind))
     if kind == "text":
         return _text(content.get("body")) or "[empty message]"
     if kind == "button":
         return _text(content.get("text")) or _text(content.get("payload")) or "[button]"
     if kind == "interactive":
-        reply = content.get(_text(content.get("type")) or "")
-        title = _text(reply.get("title")) if isinstance(reply, dict) else None
-        return title or "[filled in a form]"
+        reply = _object(content.get(_text(content.get("type")) or ""))
+        return _text(reply.get("title")) or "[filled in a form]"
     if kind == "reaction":
         return f"[reaction: {_text(content.get('emoji')) or 'removed'}]"
     if kind == "location":
@@ -116,3 +142,7 @@ def _storable(text: str) -> bool:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

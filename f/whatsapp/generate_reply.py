@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 from psycopg.types.json import Jsonb
 
+from f.agent.chain import Budget, Chain
 from f.agent.loop import Answer, Limits, ModelError, run_loop
-from f.agent.models import build_model
+from f.agent.models import build_links, model_list
 from f.agent.prompts import build_messages
-from f.lib.alerts import raise_alert
+from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import CloudApi
+from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 from f.whatsapp.replies import split_reply, to_markup
 
@@ -24,13 +26,13 @@ HISTORY_MESSAGES = 20
 MESSAGE_CHARACTERS = 8000
 
 
-def main(database: dict, turn: dict, whatsapp: dict, access_token: str, model: dict | None = None) -> dict:
+def main(database: dict, turn: dict, whatsapp: dict, access_token: str, models: dict | None = None) -> dict:
     """Purpose: one reply for all messages that wait, written before anything is sent.
 
-    Input: the resources for database, WhatsApp's API and the model's provider (None for the demo
-    model), the number's token, and `turn` from load_context.
+    Input: the resources for database and WhatsApp's API, the number's token, `turn` from
+    load_context, and the resources of the chatbot's models by path (none for the demo model).
 
-    A provider's error ends in the chatbot's fallback text and an alert. Returns `state`:
+    When no model of the chatbot's answers, the reply is its fallback text, with an alert. Returns `state`:
     "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
     "superseded" when another run has taken the conversation over.
     """
@@ -41,7 +43,7 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str, model: d
             if "state" in context:
                 return {"state": context["state"]}
             reader = show_reading(whatsapp, context["phone_number_id"], access_token, context["waiting"][-1]["wamid"])
-            answer, error = think(connection, this, context, model)
+            answer, error = think(connection, this, context, models or {})
             write(connection, this, context, answer, error)
             reader.join(timeout=5)
         except LeaseLost:
@@ -62,9 +64,12 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         waiting = connection.execute(queries.READ_WAITING, values).fetchall()
         if not waiting:
             return {"state": "nothing waits"}
+        chatbot = connection.execute(queries.READ_CHATBOT, values).fetchone()
+        assert chatbot is not None
         return {
             "phone_number_id": conversation["phone_number_id"],
-            "chatbot": connection.execute(queries.READ_CHATBOT, values).fetchone(),
+            "chatbot": chatbot,
+            "prices": connection.execute(queries.READ_PRICES, {"models": Jsonb(model_list(chatbot))}).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
             "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
         }
@@ -86,7 +91,7 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
 
 
 def think(
-    connection: Connection, turn: Turn, context: dict[str, Any], resource: dict | None
+    connection: Connection, turn: Turn, context: dict[str, Any], resources: dict[str, Any]
 ) -> tuple[Answer, str | None]:
     """The model's answer, or the fallback text and why."""
     chatbot = context["chatbot"]
@@ -96,18 +101,23 @@ def think(
             hold_lease(connection, turn)
 
     answer = Answer()
+    chain = Chain(
+        build_links(chatbot, resources, context["prices"]),
+        Budget(chatbot["max_tokens"], chatbot["max_cost"]),
+        before_retry=renew,
+    )
     try:
         run_loop(
-            build_model(chatbot, resource),
+            chain,
             build_messages(chatbot, context["history"], context["waiting"]),
             tools=(),
-            limits=Limits(steps=chatbot["max_steps"]),
+            limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
             answer=answer,
             before_call=renew,
         )
     except ModelError as error:
-        answer.model = answer.model or chatbot["model_name"]
-        answer.text = chatbot["fallback_text"]
+        blocked = error.kind == "blocked" and chatbot["blocked_text"]
+        answer.text = blocked or chatbot["fallback_text"]
         return answer, error.reason
     return answer, None
 
@@ -130,7 +140,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         if generated is None or generated["generated_at"] is not None:
             return  # the same step, started twice, was faster
         connection.execute(queries.ATTACH_EVENTS, values)
-        for position, body in enumerate(split_reply(to_markup(answer.text))):
+        for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
             connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(
@@ -138,13 +148,26 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
                 {
                     **turn.parameters,
                     "call": number,
+                    "provider": call.provider,
                     "model": call.model,
                     "prompt_tokens": call.prompt_tokens,
                     "completion_tokens": call.completion_tokens,
+                    "estimated_cost": call.cost,
                 },
             )
         connection.execute(queries.STORE_GENERATED, values)
         if error is not None:
-            raise_alert(
-                connection, turn.organization_id, "model_failed", answer.model, {"reason": error, **turn.parameters}
-            )
+            tried = [{"model": failure.model, "reason": failure.reason} for failure in answer.failures]
+            details = {"reason": error, "tried": tried, **turn.parameters}
+            raise_alert(connection, turn.organization_id, "model_failed", answer.model, details)
+        report_keys(connection, turn, answer)
+
+
+def report_keys(connection: Connection, turn: Turn, answer: Answer) -> None:
+    """An alert for each resource whose key or account a provider refused, closed when it works again."""
+    for failure in answer.failures:
+        if failure.kind == "denied":
+            details = {"reason": failure.reason, "provider": failure.provider, "model": failure.model}
+            raise_alert(connection, turn.organization_id, "model_denied", failure.resource_path or "", details)
+    for path in {call.resource_path for call in answer.usage if call.resource_path}:
+        resolve_alert(connection, turn.organization_id, "model_denied", path)

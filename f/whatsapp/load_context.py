@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
 from f.whatsapp import queries
 from f.whatsapp.deliveries import Inbound, parse_message
@@ -36,10 +37,12 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
     route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
-    if route is None or route["app_id"] != inbound.app_id:
-        reason = "unknown number" if route is None else "signed by another app"
-        connection.execute(queries.STORE_UNROUTED, unrouted(inbound, job_id, reason))
-        return {"state": "unrouted", "reason": reason}
+    if route is None:
+        return store_unrouted(connection, inbound, job_id, "unknown number")
+    if route["app_id"] != inbound.app_id:
+        return store_unrouted(connection, inbound, job_id, "signed by another app")
+    if inbound.user_id is None and inbound.wa_id is None:
+        return store_unrouted(connection, inbound, job_id, "no sender")
     organization_id = str(route["organization_id"])
     with tenant(connection, organization_id):
         values: dict[str, Any] = {
@@ -93,6 +96,8 @@ def outcome_at_once(inbound: Inbound, is_active: bool, mode: str) -> tuple[str |
 
 
 def contact_id(connection: Connection, values: dict[str, Any]) -> Any:
+    """The contact who wrote, added or brought up to date."""
+    connection.execute(queries.RELEASE_NUMBER, values)
     contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
     if contact is None:
         added = connection.execute(queries.ADD_CONTACT, values).fetchone()
@@ -119,19 +124,24 @@ def begin_turn(connection: Connection, organization_id: str, conversation_id: st
         "turn": turn.parameters,
         "merge_seconds": float(settings["merge_seconds"]),
         "access_token_path": settings["access_token_path"],
-        "model_resource_path": settings["model_resource_path"],
+        "model_resources": settings["model_resources"],
     }
 
 
-def unrouted(inbound: Inbound, job_id: str, reason: str) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "position": inbound.position,
-        "reason": reason,
-        "phone_number_id": inbound.phone_number_id,
-        "waba_id": inbound.waba_id,
-        "app_id": inbound.app_id,
-        "field": "messages",
-        "payload": Jsonb(inbound.payload),
-        "received_at": inbound.received_at,
-    }
+def store_unrouted(connection: Connection, inbound: Inbound, job_id: str, reason: str) -> dict[str, Any]:
+    """Keep a message that no conversation can be found for, and tell the operators."""
+    with connection.transaction():
+        values = {
+            "job_id": job_id,
+            "position": inbound.position,
+            "reason": reason,
+            "phone_number_id": inbound.phone_number_id,
+            "waba_id": inbound.waba_id,
+            "app_id": inbound.app_id,
+            "field": "messages",
+            "payload": Jsonb(inbound.payload),
+            "received_at": inbound.received_at,
+        }
+        connection.execute(queries.STORE_UNROUTED, values)
+        raise_alert(connection, None, "message_unrouted", inbound.phone_number_id, {"reason": reason})
+    return {"state": "unrouted", "reason": reason}

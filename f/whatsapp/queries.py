@@ -20,6 +20,12 @@ from whatsapp_numbers n join chatbots c on (c.organization_id, c.id) = (n.organi
 where n.phone_number_id = %(phone_number_id)s
 """
 
+#: A number that another person (another business-scoped id) writes from now is no longer the one's who had it.
+RELEASE_NUMBER = """
+update contacts set wa_id = null
+where organization_id = %(organization_id)s and wa_id = %(wa_id)s and user_id <> %(user_id)s
+"""
+
 #: A person is known by the business-scoped id where Meta sends one, else by phone number.
 FIND_CONTACT = """
 select id, user_id, wa_id, profile_name from contacts
@@ -33,13 +39,13 @@ values (%(organization_id)s, %(user_id)s, %(wa_id)s, %(profile_name)s)
 on conflict do nothing returning id
 """
 
-#: Fills in what was not known yet; ids that are known, or are another contact's, stay.
+#: Fills in what was not known yet, and the number that a person writes from now; what is another contact's stays so.
 COMPLETE_CONTACT = """
 update contacts c
 set user_id = coalesce(c.user_id, (select %(user_id)s::text where not exists (
       select from contacts where organization_id = %(organization_id)s and user_id = %(user_id)s))),
-    wa_id = coalesce(c.wa_id, (select %(wa_id)s::text where not exists (
-      select from contacts where organization_id = %(organization_id)s and wa_id = %(wa_id)s))),
+    wa_id = coalesce((select %(wa_id)s::text where not exists (
+      select from contacts where organization_id = %(organization_id)s and wa_id = %(wa_id)s)), c.wa_id),
     profile_name = coalesce(%(profile_name)s, c.profile_name)
 where c.organization_id = %(organization_id)s and c.id = %(contact_id)s
 """
@@ -106,7 +112,9 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 
 #: What later steps need to know of the number and the chatbot: settings and paths of secrets.
 TURN_SETTINGS = """
-select n.phone_number_id, n.access_token_path, c.merge_seconds, c.model_resource_path
+select n.phone_number_id, n.access_token_path, c.merge_seconds,
+       array_remove(array_prepend(c.model_resource_path,
+         array(select m ->> 'resource_path' from jsonb_array_elements(c.fallback_models) m)), null) as model_resources
 from conversations v
 join whatsapp_numbers n on (n.organization_id, n.phone_number_id) = (v.organization_id, v.phone_number_id)
 join chatbots c on (c.organization_id, c.id) = (v.organization_id, v.chatbot_id)
@@ -118,8 +126,20 @@ where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
 READ_TURN = "select generated_at from turns where organization_id = %(organization_id)s and id = %(turn_id)s"
 
 READ_CHATBOT = """
-select name, language, persona, facts, fallback_text, model_provider, model_name, temperature, max_steps
+select name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
+       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
 from chatbots where organization_id = %(organization_id)s and id = %(chatbot_id)s
+"""
+
+#: For each model the newest price that is valid, of the model itself or of what its name begins with.
+READ_PRICES = """
+select m.provider, m.name, p.prompt_price, p.completion_price
+from jsonb_to_recordset(%(models)s) as m (provider text, name text)
+cross join lateral (
+  select prompt_price, completion_price from model_prices p
+  where p.provider = m.provider and (p.model = m.name or starts_with(m.name, p.model || '-'))
+    and p.valid_from <= current_date
+  order by length(p.model) desc, p.valid_from desc limit 1) as p
 """
 
 #: What waits for an answer, in the order in which it was written.
@@ -168,8 +188,10 @@ select %(organization_id)s, %(conversation_id)s, %(turn_id)s, message.id, %(posi
 """
 
 STORE_USAGE = """
-insert into usage_logs (organization_id, turn_id, call, model, prompt_tokens, completion_tokens)
-values (%(organization_id)s, %(turn_id)s, %(call)s, %(model)s, %(prompt_tokens)s, %(completion_tokens)s)
+insert into usage_logs (organization_id, turn_id, call, provider, model, prompt_tokens, completion_tokens,
+                        estimated_cost)
+values (%(organization_id)s, %(turn_id)s, %(call)s, %(provider)s, %(model)s, %(prompt_tokens)s, %(completion_tokens)s,
+        %(estimated_cost)s)
 on conflict do nothing
 """
 
@@ -236,8 +258,8 @@ where e.organization_id = %(organization_id)s and e.turn_id = %(turn_id)s and e.
 """
 
 DELIVERY_OF_TURN = """
-select case when bool_or(state = 'failed') then 'failed' when bool_or(state = 'uncertain') then 'uncertain'
-            else 'sent' end as delivery,
+select case when count(*) = 0 then 'none' when bool_or(state = 'failed') then 'failed'
+            when bool_or(state = 'uncertain') then 'uncertain' else 'sent' end as delivery,
        (array_agg(error order by position) filter (where state = 'failed'))[1] ->> 'reason' as reason
 from outbox where organization_id = %(organization_id)s and turn_id = %(turn_id)s
 """
@@ -260,7 +282,8 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 
 # Statuses and other updates ---------------------------------------------------------------------
 
-#: By the id that we gave the message, or by Meta's. A status never goes back, and settles a call in doubt.
+#: By the id that we gave the message, or by Meta's. A status never goes back. It settles a call in doubt, and one that
+#: Meta answered with "later" although the message went out.
 APPLY_STATUS = """
 with found as (
   select o.id, o.state, coalesce(array_position(array['sent', 'delivered', 'read', 'failed'], o.delivery_status), 0)
@@ -273,7 +296,7 @@ with found as (
 update outbox o
 set delivery_status = case when found.news then %(status)s else o.delivery_status end,
     delivery_status_at = case when found.news then %(status_at)s else o.delivery_status_at end,
-    state = case when o.state in ('sending', 'uncertain') then 'sent' else o.state end,
+    state = case when o.state in ('pending', 'sending', 'uncertain') then 'sent' else o.state end,
     error = case when %(status)s = 'failed' then %(error)s else o.error end,
     settled_at = coalesce(o.settled_at, now()), wamid = coalesce(o.wamid, %(wamid)s)
 from found where o.organization_id = %(organization_id)s and o.id = found.id
@@ -294,8 +317,12 @@ update outbox set state = 'failed', error = %(error)s, settled_at = now()
 where organization_id = %(organization_id)s and turn_id = %(turn_id)s and state = 'pending'
 """
 
+#: Those that the turn was to answer: what came after its reply was written is for the next turn.
 FAIL_EVENTS = """
-update webhook_events set outcome = 'failed', outcome_reason = %(outcome_reason)s, settled_at = now(),
-                          turn_id = %(turn_id)s
-where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and outcome is null
+update webhook_events e
+set outcome = 'failed', outcome_reason = %(outcome_reason)s, settled_at = now(), turn_id = t.id
+from turns t
+where t.organization_id = %(organization_id)s and t.id = %(turn_id)s
+  and (e.organization_id, e.conversation_id) = (t.organization_id, t.conversation_id) and e.outcome is null
+  and (t.generated_at is null or e.turn_id = t.id)
 """

@@ -57,17 +57,18 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
 def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[str, Any]) -> bool:
     """Send the next part; False when none is left."""
     with tenant(connection, turn.organization_id):
-        hold_lease(connection, turn)
+        conversation = hold_lease(connection, turn)
         part = connection.execute(queries.NEXT_PART, turn.parameters).fetchone()
         if part is None:
             return False
-        values = {**turn.parameters, "outbox_id": part["id"], "position": part["position"]}
+        values = {**conversation, **turn.parameters, "outbox_id": part["id"], "position": part["position"]}
         if part["state"] == "sending":
             if not part["abandoned"]:
                 raise SendInProgress(str(part["id"]))
             settle_uncertain(connection, values, "the process that sent it is gone")
             return True
-        connection.execute(queries.CLAIM_PART, values)
+        if not connection.execute(queries.CLAIM_PART, values).rowcount:
+            return True  # a status has settled it meanwhile
     try:
         wamid = api.send_text(contact, part["body"], callback_data=str(part["id"]))
     except SendUncertain as error:
@@ -97,8 +98,11 @@ def refuse(connection: Connection, values: dict[str, Any], error: SendError, att
             connection.execute(queries.PART_WAITS, {**values, "error": Jsonb(details)})
         else:
             connection.execute(queries.FAIL_PARTS, {**values, "error": Jsonb(details)})
-            kind = "number_needs_operator" if error.needs_operator else "reply_failed"
-            raise_alert(connection, values["organization_id"], kind, values["conversation_id"], details)
+            if error.needs_operator:
+                kind, subject = "number_needs_operator", values["phone_number_id"]
+            else:
+                kind, subject = "reply_failed", values["conversation_id"]
+            raise_alert(connection, values["organization_id"], kind, subject, details)
     if error.later and attempts < MAX_ATTEMPTS:
         raise SendLater(str(error)) from error
 

@@ -1,7 +1,6 @@
 """Store a delivery's statuses, or its updates of any other kind."""
 
 import json
-import os
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,25 +9,28 @@ from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.ids import events_job_id
 from f.whatsapp import queries
-from f.whatsapp.deliveries import STATUS_RANK, meta_time, without_nul
+from f.whatsapp.deliveries import STATUS_RANK, Status, parse_status, without_nul
 
 
 def main(database: dict, delivery: str) -> dict:
     """Purpose: a status moves our message forward, never back; everything else is kept for people.
 
     Input: JSON text as the gateway queued it: `kind` "statuses" or "events" with `items`. Safe to
-    run twice. Returns how many items were applied, kept, or belong to no organisation.
+    run again, also under another job id. Returns how many items were applied, kept, or belong to no organisation.
     """
     envelope = without_nul(json.loads(delivery))
     received_at = datetime.fromisoformat(envelope["received_at"])
+    # Whichever run stores it, what a delivery's first run stored is not stored twice.
+    job_id = events_job_id(envelope["kind"], envelope["body_sha256"])
     counts = {"applied": 0, "kept": 0, "unrouted": 0}
     with connect(database) as connection:
         for position, item in enumerate(envelope["items"]):
             field = "statuses" if envelope["kind"] == "statuses" else item["field"]
             payload = item.get("status") if field == "statuses" else item.get("value")
             values = {
-                "job_id": os.environ["WM_JOB_ID"],
+                "job_id": job_id,
                 "position": position,
                 "app_id": envelope["app_id"],
                 "waba_id": item.get("waba_id"),
@@ -44,7 +46,8 @@ def main(database: dict, delivery: str) -> dict:
                 continue
             values["organization_id"] = organization_id
             with tenant(connection, organization_id):
-                if field == "statuses" and isinstance(payload, dict) and apply_status(connection, values, payload):
+                status = parse_status(payload) if field == "statuses" else None
+                if status and apply_status(connection, values, status):
                     counts["applied"] += 1
                 else:
                     connection.execute(queries.STORE_ACCOUNT_EVENT, values)
@@ -67,38 +70,33 @@ def route(connection: Connection, values: dict[str, Any]) -> tuple[str | None, s
     return str(row["organization_id"]), ""
 
 
-def apply_status(connection: Connection, values: dict[str, Any], status: dict[str, Any]) -> bool:
-    """Move the message that the status names; False when it is none of ours, or of a kind we do not know."""
-    name = status.get("status")
-    if name not in STATUS_RANK:
-        return False
-    errors = status.get("errors") or [{}]
-    error = {"reason": errors[0].get("title"), "code": errors[0].get("code")}
+def apply_status(connection: Connection, values: dict[str, Any], status: Status) -> bool:
+    """Move the message that the status names; False when it is none of ours."""
     updated = connection.execute(
         queries.APPLY_STATUS,
         {
             **values,
-            "status": "read" if name == "played" else name,
-            "rank": STATUS_RANK[name],
-            "status_at": meta_time(status.get("timestamp")) or values["received_at"],
-            "error": Jsonb(error),
-            "outbox_id": outbox_id(status.get("biz_opaque_callback_data")),
-            "wamid": status.get("id"),
+            "status": "read" if status.name == "played" else status.name,
+            "rank": STATUS_RANK[status.name],
+            "status_at": status.at or values["received_at"],
+            "error": Jsonb(status.error),
+            "outbox_id": outbox_id(status.callback_data),
+            "wamid": status.wamid,
         },
     ).fetchone()
     if updated is None:
         return False
     connection.execute(queries.COPY_WAMID, {**values, "outbox_id": updated["id"]})
-    if name == "failed":
-        raise_alert(connection, values["organization_id"], "reply_not_delivered", str(updated["id"]), error)
+    if status.name == "failed":
+        raise_alert(connection, values["organization_id"], "reply_not_delivered", str(updated["id"]), status.error)
     elif updated["was_uncertain"]:
         resolve_alert(connection, values["organization_id"], "reply_uncertain", str(updated["id"]))
     return True
 
 
-def outbox_id(callback_data: Any) -> UUID | None:
+def outbox_id(callback_data: str | None) -> UUID | None:
     """The id that we sent along; anything else that comes back is not ours."""
     try:
         return UUID(callback_data)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         return None

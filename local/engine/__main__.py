@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs.open()
             resources.callback(jobs.close)
             root = options.workspace.resolve()
-            processes = Processes(root, directory / "pycache", fresh=options.fresh)
+            processes = Processes(root, directory, fresh=options.fresh)
             job_token = secrets.token_urlsafe(24)
             engine = Engine(
                 workspace,

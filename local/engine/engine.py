@@ -175,7 +175,9 @@ class Engine:
                 if due.is_flow:
                     self._move_on(due.job_id)
                 else:
-                    self._run(due.job_id)
+                    # Before the job counts as running: whoever cancels it then also ends its process.
+                    with self._processes.place(due.job_id):
+                        self._run(due.job_id)
             except Unavailable:
                 # Only when the engine stops: the job is still queued, or running and will be queued again.
                 log.info("job %s is left for the next start", due.job_id)

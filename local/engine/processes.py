@@ -3,13 +3,14 @@
 import ast
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ from local.processes import spawn, stop
 RUNNER = Path(__file__).with_name("runner.py")
 #: Bytes of a job's output that are kept.
 MOST_OUTPUT = 256 << 10
+#: Seconds until the process of a job has begun: a template may be importing large packages.
+BEGIN_SECONDS = 60
 
 
 class ProcessDied(Exception):
@@ -48,16 +51,24 @@ class Task:
 
 
 class Processes:
-    """Runs tasks of the workspace folder `root`. With `fresh` no process runs more than one."""
+    """Runs tasks of the workspace folder `root`, with a directory for each below `directory`.
 
-    def __init__(self, root: Path, cache_directory: Path, *, fresh: bool) -> None:
+    With `fresh` no process runs more than one task.
+    """
+
+    def __init__(self, root: Path, directory: Path, *, fresh: bool) -> None:
         self._root = root
+        self._cache = directory / "pycache"
+        self._jobs = directory / "jobs"
+        shutil.rmtree(self._jobs, ignore_errors=True)
         self._fresh = fresh
         # A process dies with the thread that started it: this one lives as long as the engine.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPYCACHEPREFIX": str(cache_directory)}
+        self._environment = {"PATH": os.environ.get("PATH", os.defpath)}
         self._templates: dict[tuple[str, ...], tuple[Popen[bytes], socket.socket]] = {}
-        self._running: dict[UUID, int] = {}
+        #: Jobs under way and the process of each, once it is known; those that are to end as soon as it is.
+        self._running: dict[UUID, int | None] = {}
+        self._unwanted: set[UUID] = set()
         self._lock = Lock()
 
     def warm(self, scripts: dict[str, str]) -> None:
@@ -66,17 +77,35 @@ class Processes:
             for packages in {packages_of(self._root, content) for content in scripts.values()}:
                 self._spawner.submit(self._template, packages)
 
+    @contextmanager
+    def place(self, job_id: UUID) -> Iterator[None]:
+        """Hold a place for a job: from here on `kill` reaches its process, also one that is still to begin."""
+        with self._lock:
+            self._running[job_id] = None
+        try:
+            yield
+        finally:
+            # What the job has started, and left behind, ends with it.
+            self.kill(job_id)
+            with self._lock:
+                del self._running[job_id]
+                self._unwanted.discard(job_id)
+
     def run(self, task: Task, content: str) -> tuple[dict[str, Any], str]:
-        """Run `task`, whose code is `content`. Returns its outcome and output. Raises ProcessDied, TimedOut."""
-        with self._start(content) as ours, ours.output:
-            try:
-                outcome = self._converse(task, ours)
-            except (EOFError, ConnectionError):
-                raise ProcessDied(ours.text()) from None
-            finally:
-                with self._lock:
-                    self._running.pop(task.job_id, None)
-            return outcome, ours.text()
+        """Run `task`, whose code is `content`, in its place. Returns its outcome and output.
+
+        Raises ProcessDied, TimedOut.
+        """
+        directory = self._jobs / str(task.job_id)
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._start(content) as ours, ours.output:
+                try:
+                    return self._converse(task, ours, directory), ours.text()
+                except (EOFError, ConnectionError):
+                    raise ProcessDied(ours.text()) from None
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def kill(self, job_id: UUID) -> None:
         """End the process of a job, with whatever it has started."""
@@ -84,6 +113,8 @@ class Processes:
             if pid := self._running.get(job_id):
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
+            elif job_id in self._running:
+                self._unwanted.add(job_id)
 
     def close(self) -> None:
         for job_id in list(self._running):
@@ -93,11 +124,17 @@ class Processes:
             stop(process, signal.SIGKILL)
         self._spawner.shutdown()
 
-    def _converse(self, task: Task, job: "_Conversation") -> dict[str, Any]:
-        job.deadline = time.monotonic() + 60
-        pid = job.next_message()
+    def _converse(self, task: Task, job: "_Conversation", directory: Path) -> dict[str, Any]:
+        job.deadline = time.monotonic() + BEGIN_SECONDS
+        try:
+            pid = job.next_message()
+        except TimedOut:
+            raise ProcessDied(f"it did not begin within {BEGIN_SECONDS} s") from None
         with self._lock:
             self._running[task.job_id] = pid
+            unwanted = task.job_id in self._unwanted
+        if unwanted:
+            self.kill(task.job_id)
         send(
             job.stream,
             {
@@ -105,15 +142,12 @@ class Processes:
                 "content": task.content,
                 "args": task.args,
                 "env": self._environment | task.environment,
+                "directory": str(directory),
                 "preprocess": task.preprocess,
             },
         )
         job.deadline = time.monotonic() + task.timeout if task.timeout else None
-        try:
-            return dict(job.next_message())
-        except TimedOut:
-            self.kill(task.job_id)
-            raise
+        return dict(job.next_message())
 
     def _start(self, content: str) -> "_Conversation":
         ours, theirs = socket.socketpair()
@@ -140,15 +174,19 @@ class Processes:
 
     def _template(self, packages: tuple[str, ...]) -> tuple[Popen[bytes], socket.socket]:
         known = self._templates.get(packages)
-        if known is None or known[0].poll() is not None:
-            known = self._templates[packages] = self._spawn("--template", packages)
-        return known
+        if known is not None and known[0].poll() is None:
+            return known
+        if known is not None:
+            known[1].close()
+        self._templates[packages] = self._spawn("--template", packages)
+        return self._templates[packages]
 
     def _spawn(self, mode: str, packages: tuple[str, ...]) -> tuple[Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             theirs.set_inheritable(True)
-            command: list[str | Path] = [sys.executable, RUNNER, str(theirs.fileno()), self._root, mode, *packages]
+            command: list[str | Path] = [sys.executable, RUNNER, str(theirs.fileno()), self._root, self._cache]
+            command += [mode, *packages]
             return spawn(command, environment=self._environment, end=signal.SIGKILL, keep=[theirs.fileno()]), ours
 
 

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import ctypes
 import importlib
+import importlib.machinery
 import inspect
 import json
 import math
@@ -36,9 +37,9 @@ CONVERTERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def serve(control: socket.socket, root: str, packages: list[str], once: bool) -> None:
+def serve(control: socket.socket, root: str, cache: str, packages: list[str], once: bool) -> None:
     """Run jobs as they come on `control`, until the engine closes it."""
-    open_workspace(root)
+    open_workspace(root, cache)
     for package in packages:
         # What cannot be imported is the job's own trouble, with a better message.
         with contextlib.suppress(Exception):
@@ -49,34 +50,48 @@ def serve(control: socket.socket, root: str, packages: list[str], once: bool) ->
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1 : -len(packages)]])  # noqa: S606  # no shell is wanted
     if not once:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    template = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not message:
             return
         if once or os.fork() == 0:
             control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            run(descriptors[0], descriptors[1], parent_dies=not once)
+            if not once:
+                leave(template)
+            run(*descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def run(stream: int, output: int, parent_dies: bool) -> typing.NoReturn:
+def leave(template: int) -> None:
+    """Become a session of its own that ends with its template."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != template:
+        os._exit(1)
+    os.setsid()
+
+
+def run(stream: int, output: int) -> typing.NoReturn:
     """Be the process of one job."""
-    if parent_dies:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        os.setsid()
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
+    # Where memory runs out, the job is to end and not the engine or its database.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("800")
     with socket.socket(fileno=stream) as connection:
         send(connection, os.getpid())
         job = receive(connection)
+        os.chdir(job["directory"])
         os.environ.clear()
         os.environ.update(job["env"])
         outcome = outcome_of(job)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for printed in (sys.stdout, sys.stderr):
+            # The script may have closed or replaced them.
+            with contextlib.suppress(Exception):
+                printed.flush()
         send(connection, outcome)
     os._exit(0)
 
@@ -94,12 +109,38 @@ def outcome_of(job: dict[str, Any]) -> dict[str, Any]:
         outcome["result"] = plain(call(module.main, arguments))
     except BaseException as error:  # noqa: BLE001  # whatever a script raises, SystemExit included, is its result
         stack = "".join(traceback.format_exception(error))
-        outcome["error"] = plain({"name": type(error).__name__, "message": str(error), "stack": stack})
+        try:
+            message = str(error)
+        except Exception:  # noqa: BLE001  # an exception's text is the script's code, too
+            message = "the exception has no text"
+        outcome["error"] = plain({"name": type(error).__name__, "message": message, "stack": stack})
     return outcome
 
 
-def open_workspace(root: str) -> None:
+def open_workspace(root: str, cache: str) -> None:
     """Make `f` and `u` importable, and nothing else that lies beside them."""
+
+    class Source(importlib.machinery.SourceFileLoader):
+        """Keeps what it compiles in `cache`, and sees every change: Python itself compares whole seconds."""
+
+        def path_stats(self, path: typing.Any) -> dict[str, int]:
+            found = os.stat(path)
+            return {"mtime": found.st_mtime_ns, "size": found.st_size}
+
+        def get_code(self, name: str) -> types.CodeType | None:
+            sys.pycache_prefix = cache
+            try:
+                return super().get_code(name)
+            finally:
+                sys.pycache_prefix = None
+
+    def finder(place: str) -> importlib.machinery.FileFinder:
+        if not f"{place}/".startswith(spaces):
+            raise ImportError
+        return importlib.machinery.FileFinder(place, (Source, [".py"]))
+
+    spaces = tuple(os.path.join(root, space, "") for space in ("f", "u"))
+    sys.path_hooks.insert(0, finder)
     for space in ("f", "u"):
         package = types.ModuleType(space)
         package.__path__ = [os.path.join(root, space)]
@@ -111,6 +152,7 @@ def load(path: str, content: str | None) -> types.ModuleType:
     if content is None:
         return importlib.import_module(path.replace("/", "."))
     module = types.ModuleType("inline")
+    sys.modules["inline"] = module
     module.__package__ = ".".join(path.split("/")[:-1])
     exec(compile(content, f"{path} (inline)", "exec"), module.__dict__)  # noqa: S102  # running code is the purpose
     return module
@@ -189,7 +231,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    descriptor, workspace, mode, *names = sys.argv[1:]
+    descriptor, workspace, compiled, mode, *names = sys.argv[1:]
     # The engine's interpreter has packages that a job may import, but not the folder of this file.
     sys.path[:] = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]
-    serve(socket.socket(fileno=int(descriptor)), workspace, names, once=mode == "--once")
+    serve(socket.socket(fileno=int(descriptor)), workspace, compiled, names, once=mode == "--once")

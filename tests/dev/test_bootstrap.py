@@ -25,6 +25,20 @@ def test_values_come_from_the_environment_and_numbers_are_numbers() -> None:
     assert password["value"] == "word" and password["secret"] is True
 
 
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({}, ""),
+        ({"GOOGLE_API_KEY": "b"}, "b"),
+        ({"GEMINI_API_KEY": "a", "GOOGLE_API_KEY": "b"}, "a"),
+        ({"GEMINI_API_KEY": "", "GOOGLE_API_KEY": "b"}, "b"),
+    ],
+)
+def test_the_first_of_several_variables_with_a_value_counts(values: dict[str, str], key: str) -> None:
+    variables = bootstrap.read_catalogue(VALUES | values)["variables"]
+    assert [v["value"] for v in variables if v["path"] == "f/agent/gemini_api_key"] == [key]
+
+
 def test_every_missing_value_is_named() -> None:
     with pytest.raises(
         bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MANAGER_PASSWORD"

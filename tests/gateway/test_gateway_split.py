@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,6 +159,17 @@ def test_the_runs_of_statuses_and_events() -> None:
     value = {"metadata": {"phone_number_id": NUMBER}, "errors": [{"code": 4}]}
     assert events.delivery["items"] == [{**address, "field": "messages", "value": value}]
     assert (statuses.delivery["kind"], events.delivery["kind"]) == ("statuses", "events")
+
+
+def test_runs_give_what_the_flow_and_the_script_take() -> None:
+    """Windmill fills in nothing: an argument that is left out is None."""
+    delivery = messages_delivery([{"id": "m"}], statuses=[{"id": "a", "status": "sent"}], errors=[{"code": 4}])
+    for run in runs(read(delivery), origin()):
+        path = Path(__file__).parents[2] / run.path[2:]
+        is_flow = run.kind == "message"
+        file = path.with_name(f"{path.name}__flow") / "flow.yaml" if is_flow else path.with_suffix(".script.yaml")
+        schema = yaml.safe_load(file.read_text())["schema"]
+        assert set(schema["required"]) <= json.loads(run.arguments()).keys() <= schema["properties"].keys()
 
 
 def test_positions_count_through_the_whole_delivery() -> None:

@@ -5,8 +5,10 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 #: What a send may meet besides being accepted.
 Reaction = Callable[["FakeWhatsApp", BaseHTTPRequestHandler, dict[str, Any]], bool]
@@ -23,6 +25,7 @@ class FakeWhatsApp:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -36,7 +39,7 @@ class FakeWhatsApp:
                 """Not of interest."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
         self.resource = {"base_url": f"http://127.0.0.1:{self._server.server_port}", "version": "v24.0"}
 
     @property
@@ -91,3 +94,58 @@ def blocked_until(event: threading.Event) -> Reaction:
         return accept(fake, handler, body)
 
     return react
+
+
+class FakeWindmill:
+    """Windmill's API as far as steps call it: starts runs by id, lists those that failed, tells their arguments."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._failed: list[dict[str, Any]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                address = urlsplit(self.path)
+                (job_id,) = parse_qs(address.query)["job_id"]
+                arguments = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if job_id in fake.started:
+                    answer(self, 400, f"Bad request: Job with id {job_id} already exists")
+                else:
+                    fake.started[job_id] = (address.path.removeprefix("/api/w/local/jobs/run/"), arguments)
+                    answer(self, 201, job_id)
+
+            def do_GET(self) -> None:
+                address = urlsplit(self.path)
+                if address.path == "/api/w/local/jobs/completed/list":
+                    asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+                    found = [run for run in fake._failed if run["script_path"] == asked["script_path_exact"]]
+                    begin = (int(asked["page"]) - 1) * int(asked["per_page"])
+                    answer(self, 200, found[begin : begin + int(asked["per_page"])])
+                else:
+                    job_id = address.path.removeprefix("/api/w/local/jobs_u/get/")
+                    answer(self, 200, next(run for run in fake._failed if run["id"] == job_id))
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Not of interest."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
+        self.variables = {
+            "BASE_INTERNAL_URL": f"http://127.0.0.1:{self._server.server_port}",
+            "WM_WORKSPACE": "local",
+            "WM_TOKEN": "token",
+        }
+
+    def has_failed(self, path: str, job_id: object, arguments: dict[str, Any], *, minutes_ago: float = 0) -> None:
+        """A run of `path` that ended without success."""
+        at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+        run = {"id": str(job_id), "script_path": path, "created_at": at.isoformat(), "args": arguments}
+        self._failed.append(run)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

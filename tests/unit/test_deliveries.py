@@ -82,6 +82,12 @@ def test_what_postgresql_cannot_store_is_replaced():
     assert parse_message(envelope(text={"body": "a\x00b"})).text == "a\ufffdb"
 
 
+@pytest.mark.parametrize("contact", [None, "Ana", [], {"profile": "Ana"}, {"profile": {"name": 7}, "wa_id": 7}])
+def test_a_contact_of_another_shape_tells_nothing(contact):
+    inbound = parse_message(json.dumps({**json.loads(envelope()), "contact": contact}))
+    assert inbound.profile_name is None and inbound.text
+
+
 @pytest.mark.parametrize("value", [None, "", "soon", "99999999999999999", [], {}])
 def test_a_timestamp_that_is_none(value):
     assert meta_time(value) is None

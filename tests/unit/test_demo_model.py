@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from f.agent.demo_model import DemoModel
-from f.agent.loop import Message
+from f.agent.loop import Allowance, Message
 from f.agent.prompts import build_messages
 
 SEED = (Path(__file__).parents[2] / "db/seed.sql").read_text()
 BICIS, DENTAL = (json.loads(facts) for facts in re.findall(r"'(\[\{.*?\}\])'", SEED, flags=re.S))
 CHATBOTS = {
-    "es": {"name": "Bicis Ribera", "persona": "p", "language": "es", "facts": BICIS},
-    "en": {"name": "Harbour Dental", "persona": "p", "language": "en", "facts": DENTAL},
+    "es": {"name": "Bicis Ribera", "persona": "p", "instructions": "", "language": "es", "facts": BICIS},
+    "en": {"name": "Harbour Dental", "persona": "p", "instructions": "", "language": "en", "facts": DENTAL},
 }
 
 
 def ask(language: str, *questions: str, history=()) -> str:
     messages = build_messages(CHATBOTS[language], history, [{"body": question} for question in questions])
-    return DemoModel().complete(messages, (), 1).text
+    return DemoModel().complete(messages, (), Allowance(1)).text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,255 @@
+"""A chatbot's models in order, and the one policy for what goes wrong with a provider. Pure.
+
+The SDKs' own retries are switched off. What may help is tried again, within the time there is;
+then the next model goes on with the same exchange, and keeps it for the rest of the turn.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelError, Tool, unreadable
+
+#: Times that one model is tried for one answer, and the seconds before each repetition.
+ATTEMPTS = 3
+PAUSES = (0.5, 1.5)
+
+#: Longest wait that a provider's retry-after gets, in seconds: when another model is there, and when none is.
+PATIENCE = 4
+PATIENCE_WITH_THE_LAST = 30
+
+#: Seconds of one call: below the lease (60 s), which is renewed just before.
+CALL_SECONDS = 40
+
+#: What a call must have left to be worth making: seconds, and tokens of its answer.
+LEAST_SECONDS = 1.0
+LEAST_TOKENS = 64
+
+#: Most tokens of one answer, thoughts included; current models accept it, and a chat needs less.
+ANSWER_TOKENS = 8192
+
+#: Below this share of its tokens or money a turn has to end: tools may not be called any more.
+LAST_SHARE = Decimal("0.25")
+
+
+@dataclass(frozen=True)
+class Price:
+    """Money per million tokens."""
+
+    prompt: Decimal
+    completion: Decimal
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1_000_000
+
+
+@dataclass(frozen=True)
+class Link:
+    """One model of a chain. `build` makes its adapter, which imports the provider's SDK: only when needed."""
+
+    provider: str
+    name: str
+    resource_path: str | None
+    build: Callable[[], Model]
+    price: Price | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one turn may take over all its calls; None: no cap. `cost` holds for models whose price is known."""
+
+    tokens: int | None = None
+    cost: Decimal | None = None
+
+
+class Chain:
+    """Is itself a `Model`, for one turn.
+
+    `before_retry` runs before each pause and each call but the first, to renew a lease.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link],
+        budget: Budget = Budget(),
+        before_retry: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self._links = links
+        self._budget = budget
+        self._before_retry = before_retry
+        self._clock = clock
+        self._sleep = sleep
+        self._at = 0
+        self._built: dict[int, Model] = {}
+        self._tokens = 0
+        self._cost = Decimal(0)
+
+    @property
+    def name(self) -> str:
+        return self._links[self._at].name
+
+    def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:
+        deadline = self._clock() + allowance.seconds
+        failures: list[Failure] = []
+        attempt = 0
+        while True:
+            link, others = self._links[self._at], len(self._links) - self._at - 1
+            if failures:
+                self._before_retry()
+            started = self._clock()
+            try:
+                completion = self._call(link, messages, tools, allowance, deadline - started, bool(others))
+                return replace(completion, failures=tuple(failures))
+            except ModelError as error:
+                failure = error
+            now = self._clock()
+            ms = round((now - started) * 1000)
+            failures.append(
+                Failure(
+                    link.provider, link.name, link.resource_path, failure.kind, failure.reason, ms, usage=failure.usage
+                )
+            )
+            pause = _pause(failure, attempt, deadline - now, bool(others))
+            if pause is not None:
+                attempt += 1
+                self._before_retry()
+                self._sleep(pause)
+            elif others and deadline - now > LEAST_SECONDS:
+                self._at, attempt = self._at + 1, 0
+            else:
+                raise ModelError(failure.reason, failure.kind, failures=tuple(failures)) from failure
+
+    def _call(
+        self,
+        link: Link,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        allowance: Allowance,
+        left: float,
+        others: bool,
+    ) -> Completion:
+        """One call within the time and the budget; its answer is one that can be used."""
+        prompt = estimate(messages, tools)
+        room, last = self._room(link, prompt)
+        # Another model must still get its turn when this one hangs.
+        seconds = min(CALL_SECONDS, left * 2 / 3 if others else left)
+        allowed = Allowance(seconds, room, allowance.may_call and not last)
+        at = self._at  # not looked up in the thread, which may outlive the link
+
+        def call() -> Completion:
+            if at not in self._built:
+                self._built[at] = link.build()
+            return self._built[at].complete(messages, tools, allowed)
+
+        answer = within(seconds, call)
+        if not answer.prompt_tokens:  # a server that does not count: the caps hold all the same
+            written = answer.text + "".join(call.arguments for call in answer.tool_calls)
+            answer = replace(answer, prompt_tokens=prompt, completion_tokens=tokens(written))
+        cost = link.price.of(answer.prompt_tokens, answer.completion_tokens) if link.price else None
+        self._tokens += answer.prompt_tokens + answer.completion_tokens
+        self._cost += cost or 0
+        return usable(replace(answer, provider=link.provider, resource_path=link.resource_path, cost=cost))
+
+    def _room(self, link: Link, prompt: int) -> tuple[int, bool]:
+        """Tokens that an answer may have after `prompt` tokens, and whether it has to be the turn's last."""
+        room, last = ANSWER_TOKENS, False
+        if self._budget.tokens is not None:
+            left = self._budget.tokens - self._tokens - prompt
+            if left < LEAST_TOKENS:
+                raise ModelError(f"the turn's {self._budget.tokens} tokens are used up", "spent")
+            room, last = min(room, left), left < self._budget.tokens * LAST_SHARE
+        if self._budget.cost is not None and link.price:
+            money = self._budget.cost - self._cost - link.price.of(prompt, 0)
+            if money < link.price.of(0, LEAST_TOKENS):
+                raise ModelError(f"the turn's money ({self._budget.cost:f}) is used up", "spent")
+            if link.price.completion:
+                room = min(room, int(money * 1_000_000 / link.price.completion))
+            last = last or money < self._budget.cost * LAST_SHARE
+        return room, last
+
+
+def _pause(error: ModelError, attempt: int, left: float, others: bool) -> float | None:
+    """Seconds until the same model is tried again; None: not at all."""
+    if error.kind not in ("later", "hang") or (error.kind == "hang" and others) or attempt + 1 >= ATTEMPTS:
+        return None
+    pause = max(error.retry_after or 0, PAUSES[attempt] if error.kind == "later" else 0)
+    patience = PATIENCE if others else PATIENCE_WITH_THE_LAST
+    return pause if pause + LEAST_SECONDS < left and pause <= patience else None
+
+
+def within(seconds: float, call: Callable[[], Completion]) -> Completion:
+    """The result of `call`, or ModelError once `seconds` are over, whatever it hangs on.
+
+    An SDK's timeout counts from byte to byte, so a server that drips has no end, and looking up
+    a name has no timeout at all. The thread is left behind: a job's process ends soon.
+    """
+    results: list[Completion | BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="model call")
+    thread.start()
+    thread.join(seconds)
+    if not results:
+        raise ModelError(f"no answer within {seconds:.3g} s", "hang")
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
+
+
+def usable(completion: Completion) -> Completion:
+    """The completion as the loop may take it: text that was cut off ends with its last whole sentence.
+
+    Raises ModelError, with the completion as `usage`, for an answer that is blocked, empty, or cut off too early.
+    """
+    if completion.finish == "blocked":
+        detail = f": {completion.detail}" if completion.detail else ""
+        raise ModelError(f"the provider blocked the answer{detail}", "blocked", usage=completion)
+    if completion.tool_calls or unreadable(completion):
+        return completion
+    if completion.finish == "length":
+        text = whole_sentences(completion.text)
+        if not text:
+            raise ModelError("the answer was cut off before its first sentence ended", usage=completion)
+        return replace(completion, text=text)
+    if not completion.text.strip():
+        raise ModelError("the model's answer is empty", "later", usage=completion)
+    return completion
+
+
+def whole_sentences(text: str) -> str:
+    """`text` up to the end of its last sentence or line; empty when not even one is whole.
+
+    A full stop after a digit counts only when something follows: "from 3." may be half of 3.50.
+    """
+    ends = [match.end() for match in re.finditer(r"[.!?…]+[\"'»”’)\]*_]*(?=\s)|[。！？]|(?=\n)", text)]
+    if re.search(r"[^\d\s.][.!?…]+[\"'»”’)\]*_]*\s*$", text):
+        ends.append(len(text))
+    return text[: max(ends, default=0)].strip()
+
+
+def estimate(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """Tokens of a request, rather too many than too few."""
+    calls = "".join(call.name + call.arguments for message in messages for call in message.tool_calls)
+    described = "".join(tool.name + tool.description + _json(tool.parameters) for tool in tools)
+    return tokens("".join(message.content for message in messages) + calls + described) + 4 * len(messages)
+
+
+def tokens(text: str) -> int:
+    """A third of the bytes: more than tokenizers count in the languages of Europe, about right in Asia's."""
+    return len(text.encode("utf-8", "replace")) // 3
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
