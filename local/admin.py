@@ -27,7 +27,7 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "conversations",
         ("id", "chatbot", "contact", "mode", "messages", "waiting", "failed", "last_message_at"),
     ),
-    "usage": ("days", ("day", "model", "calls", "prompt_tokens", "completion_tokens")),
+    "usage": ("days", ("day", "model", "calls", "prompt_tokens", "completion_tokens", "estimated_cost")),
     "audit-log": ("entries", ("id", "at", "actor_kind", "actor", "action", "target", "target_id")),
 }
 
@@ -99,18 +99,32 @@ def _add_page(parser: argparse.ArgumentParser, option: str, metavar: str) -> Non
 
 def _add_chatbot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("slug")
-    for name in ("name", "language", "persona", "fallback-text", "model-provider", "model-name", "model-resource-path"):
+    for name in (
+        "name",
+        "language",
+        "persona",
+        "instructions",
+        "fallback-text",
+        "blocked-text",
+        "model-provider",
+        "model-name",
+        "model-resource-path",
+    ):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--facts", type=_facts, metavar="FILE", help='JSON: [{"topic": …, "text": …}]')
+    parser.add_argument("--fallback-models", type=_json, metavar="FILE", help='JSON: [{"provider": …, "name": …}]')
+    parser.add_argument("--facts", type=_json, metavar="FILE", help='JSON: [{"topic": …, "text": …}]')
     parser.add_argument("--temperature", type=float, metavar="N")
-    parser.add_argument("--max-steps", type=int, metavar="N")
+    for name in ("max-steps", "max-seconds", "max-tokens"):
+        parser.add_argument(f"--{name}", type=int, metavar="N")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="of one turn")
     parser.add_argument("--merge-seconds", type=float, metavar="N")
     parser.add_argument("--active", dest="is_active", action=argparse.BooleanOptionalAction, default=None)
 
 
 def _add_number(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("phone_number_id", help="Meta's id of the number")
-    parser.add_argument("--waba-id", required=True, metavar="ID", help="id of its WhatsApp Business Account")
+    parser.add_argument("phone_number_id", nargs="?", help="Meta's id of the number")
+    parser.add_argument("--waba-id", metavar="ID", help="id of its WhatsApp Business Account")
+    parser.add_argument("--simulated", action="store_true", help="a new number of the local simulator's, instead")
     parser.add_argument("--chatbot", required=True, metavar="SLUG", help="which answers")
     parser.add_argument("--app-id", metavar="ID", help="Meta app (default: the installation's own)")
     _add_secret(parser, "access_token")
@@ -141,13 +155,25 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Do what `add_arguments` has parsed and print the answer. Raises AdminError."""
     if options.call is None:
         return _operator_keys(options, environment)
-    names = vars(options).keys() - {"run", "takes_rest", "rest", "call", "shown", "api_url", "api_key", "json"}
+    names = vars(options).keys() - {
+        "run",
+        "takes_rest",
+        "rest",
+        "call",
+        "shown",
+        "api_url",
+        "api_key",
+        "json",
+        "simulated",
+    }
     given = {
         name: value
         for name in names
         if not name.startswith("secret_") and (value := getattr(options, name)) is not None
     }
-    if "secret_name" in names and (value := _secret(options)) is not None:
+    if getattr(options, "simulated", False):
+        given |= _simulated_number(options.chatbot, environment)
+    elif "secret_name" in names and (value := _secret(options)) is not None:
         given[options.secret_name] = value
     api_url, api_key = _place(options, environment)
     method, path = options.call
@@ -159,6 +185,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def call(api_url: str, api_key: str, method: str, path: str, given: dict[str, Any]) -> dict[str, Any]:
     """One call of an admin route. Raises AdminError."""
     parts = re.findall(r"\{(\w+)\}", path)
+    if missing := [name for name in parts if not given.get(name)]:
+        raise AdminError(f"{', '.join(missing)}: is missing")
     url = f"{api_url.rstrip('/')}/api/admin/{path.format(**{name: _segment(given.pop(name)) for name in parts})}"
     body: dict[str, Any] = {"params": given} if method in ("GET", "DELETE") else {"json": given}
     try:
@@ -228,6 +256,18 @@ def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple
     return running.settings.api_url, key or Credentials.load(settings.data_dir).operator_key
 
 
+def _simulated_number(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Buy a number of the local simulator's: what `connect-number` needs to know of it."""
+    running = find_running(load(environment).data_dir)
+    if running is None:
+        raise AdminError("nothing runs here: ./dev up first")
+    response = httpx.post(f"{running.settings.simulator_url}/sim/numbers", json={"name": name}, timeout=30)
+    if response.is_error:
+        raise AdminError(f"the simulator answered {response.status_code}: {response.text[:300]}")
+    number = response.json()
+    return {field: number[field] for field in ("phone_number_id", "waba_id", "access_token")}
+
+
 def _operator_keys(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     settings = load(environment)
     running = find_running(settings.data_dir)
@@ -279,7 +319,7 @@ def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def _facts(name: str) -> Any:
+def _json(name: str) -> Any:
     try:
         return json.loads(Path(name).read_text())
     except (OSError, ValueError) as error:

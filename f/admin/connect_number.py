@@ -94,7 +94,7 @@ def app_of(given: Any, api: dict[str, Any]) -> str:
     own = str(api.get("app_id") or "")
     if given is None and not own:
         raise http.invalid("app_id", "is missing: neither is it in the resource f/whatsapp/cloud_api")
-    return own if given is None else http.text("app_id", given, most=64, pattern=r"[\w-]+", what="an app's id")
+    return own if given is None else http.text("app_id", given, most=64, pattern=r"[A-Za-z0-9_-]+", what="an app's id")
 
 
 def preprocessor(event: dict) -> dict:

@@ -26,7 +26,7 @@ def main(organization: str | None = None, month: str | None = None, request: dic
             days = http.plain(desk.connection.execute(queries.MONTH_USAGE, values).fetchall())
             record("usage", f"{begin:%Y-%m}")
         assert plan is not None
-        names = ("calls", "prompt_tokens", "completion_tokens")
+        names = ("calls", "prompt_tokens", "completion_tokens", "estimated_cost")
         return {
             "month": f"{begin:%Y-%m}",
             "plan": {

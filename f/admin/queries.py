@@ -42,26 +42,31 @@ order by id desc limit %(most)s
 # Chatbots ---------------------------------------------------------------------------------------
 
 LOCK_CHATBOT = """
-select id, name, language, persona, facts, fallback_text, model_provider, model_name, model_resource_path, temperature,
-       max_steps, merge_seconds, is_active
+select id, name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
+       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost, merge_seconds,
+       is_active
 from chatbots where organization_id = %(organization_id)s and slug = %(slug)s for update
 """
 
 #: Nothing when somebody else added it just now.
 ADD_CHATBOT = """
-insert into chatbots (organization_id, slug, name, language, persona, facts, fallback_text, model_provider, model_name,
-                      model_resource_path, temperature, max_steps, merge_seconds, is_active)
-values (%(organization_id)s, %(slug)s, %(name)s, %(language)s, %(persona)s, %(facts)s, %(fallback_text)s,
-        %(model_provider)s, %(model_name)s, %(model_resource_path)s, %(temperature)s, %(max_steps)s, %(merge_seconds)s,
-        %(is_active)s)
+insert into chatbots (organization_id, slug, name, language, persona, instructions, facts, fallback_text, blocked_text,
+                      model_provider, model_name, model_resource_path, fallback_models, temperature, max_steps,
+                      max_seconds, max_tokens, max_cost, merge_seconds, is_active)
+values (%(organization_id)s, %(slug)s, %(name)s, %(language)s, %(persona)s, %(instructions)s, %(facts)s,
+        %(fallback_text)s, %(blocked_text)s, %(model_provider)s, %(model_name)s, %(model_resource_path)s,
+        %(fallback_models)s, %(temperature)s, %(max_steps)s, %(max_seconds)s, %(max_tokens)s, %(max_cost)s,
+        %(merge_seconds)s, %(is_active)s)
 on conflict do nothing returning id
 """
 
 CHANGE_CHATBOT = """
 update chatbots
-set name = %(name)s, language = %(language)s, persona = %(persona)s, facts = %(facts)s,
-    fallback_text = %(fallback_text)s, model_provider = %(model_provider)s, model_name = %(model_name)s,
-    model_resource_path = %(model_resource_path)s, temperature = %(temperature)s, max_steps = %(max_steps)s,
+set name = %(name)s, language = %(language)s, persona = %(persona)s, instructions = %(instructions)s,
+    facts = %(facts)s, fallback_text = %(fallback_text)s, blocked_text = %(blocked_text)s,
+    model_provider = %(model_provider)s, model_name = %(model_name)s, model_resource_path = %(model_resource_path)s,
+    fallback_models = %(fallback_models)s, temperature = %(temperature)s, max_steps = %(max_steps)s,
+    max_seconds = %(max_seconds)s, max_tokens = %(max_tokens)s, max_cost = %(max_cost)s,
     merge_seconds = %(merge_seconds)s, is_active = %(is_active)s, updated_at = now()
 where organization_id = %(organization_id)s and id = %(id)s
 """
@@ -205,7 +210,7 @@ order by c.created_at desc, c.id desc limit %(most)s
 
 MONTH_USAGE = """
 select (created_at at time zone 'UTC')::date as day, model, count(*) as calls, sum(prompt_tokens) as prompt_tokens,
-       sum(completion_tokens) as completion_tokens
+       sum(completion_tokens) as completion_tokens, coalesce(sum(estimated_cost), 0) as estimated_cost
 from usage_logs
 where organization_id = %(organization_id)s and created_at >= %(begin)s and created_at < %(end)s
 group by 1, 2 order by 1, 2
