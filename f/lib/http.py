@@ -58,6 +58,7 @@ def request_of(event: dict[str, Any], accepted: Collection[str], secrets: Collec
 
     Never raises: what is wrong with the request is its `problem`, told once the caller is known.
     """
+    _secrets.clear()
     problem = None
     arguments: dict[str, Any] = {}
     try:
@@ -125,6 +126,8 @@ def answering(status: int = 200) -> Callable[[Callable[P, dict[str, Any]]], Call
                 sent = json.loads(request["arguments"])
                 return _answer(status, main(**{**dict.fromkeys(names), **_only(sent, names)}, request=request))  # type: ignore[call-arg]
             except ApiError as error:
+                if error.status >= 500:
+                    traceback.print_exc()
                 return _answer(error.status, error.body())
             except Exception:  # noqa: BLE001  # the log is for operators; callers are told nothing of our insides
                 traceback.print_exc()

@@ -1,6 +1,7 @@
 """The few calls of Windmill's API that short scripts need. Importing `wmill` takes ten times as long."""
 
 import os
+from functools import cache
 from typing import Any
 
 import httpx
@@ -37,11 +38,17 @@ def erase_run(job_id: str) -> None:
     _call("POST", f"jobs/completed/delete/{job_id}")
 
 
+@cache
+def _client() -> httpx.Client:
+    """One for the process: making one takes longer than a call."""
+    return httpx.Client(timeout=5)
+
+
 def _call(method: str, path: str, body: Any = None) -> httpx.Response:
     url = f"{os.environ['BASE_INTERNAL_URL']}/api/w/{os.environ['WM_WORKSPACE']}/{path}"
     headers = {"authorization": f"Bearer {os.environ['WM_TOKEN']}"}
     try:
-        response = httpx.request(method, url, headers=headers, json=body, timeout=5)
+        response = _client().request(method, url, headers=headers, json=body)
     except httpx.TransportError as error:
         raise WindmillError(f"{method} {path}: {type(error).__name__}") from error
     if response.is_error:
