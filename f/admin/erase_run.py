@@ -1,4 +1,4 @@
-"""Erase a run that saw a secret: its arguments, its result and its log"""
+"""Erase the arguments, the result and the log of a run"""
 
 from f.lib.windmill import erase_run
 

@@ -177,7 +177,7 @@ def checked(field: str, value: Any) -> Any:
         case "model_provider":
             return http.choice(field, value, RESOURCES)
         case "model_resource_path":
-            return http.text(field, value, pattern=r"f/agent/[A-Za-z0-9_]+", what="a resource of f/agent")
+            return resource_of(field, value)
         case "temperature":
             return http.number(field, value, 0, 2)
         case "max_steps":
@@ -186,6 +186,11 @@ def checked(field: str, value: Any) -> Any:
             return http.number(field, value, 0, 20)
         case _:
             return http.flag(field, value)
+
+
+def resource_of(field: str, value: Any) -> str:
+    """Of one folder: a chatbot must not be given the installation's other secrets as its model's."""
+    return http.text(field, value, pattern=r"f/agent/[A-Za-z0-9_]+", what="a resource of f/agent")
 
 
 def facts_of(value: Any) -> list[dict[str, str]]:
@@ -215,7 +220,7 @@ def models_of(value: Any) -> list[dict[str, str]]:
             raise http.invalid(field, 'must be {"provider": …, "name": …}')
         provider = http.choice(f"{field}.provider", model["provider"], RESOURCES)
         path = model.get("resource_path") or RESOURCES[provider]
-        resource = {} if path is None else {"resource_path": checked("model_resource_path", path)}
+        resource = {} if path is None else {"resource_path": resource_of(field, path)}
         models.append({"provider": provider, "name": http.text(f"{field}.name", model["name"]), **resource})
     return models
 

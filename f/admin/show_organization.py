@@ -7,7 +7,7 @@ from f.lib import http
 
 @http.answering()
 def main(organization: str | None = None, request: dict | None = None) -> dict:
-    """Purpose: all settings of a tenant at one look. No secrets: of a key its first characters.
+    """Purpose: all settings of a tenant at one look. Nothing secret is in it; of a key, its first characters.
 
     organization: slug or id; a tenant's key may leave it out
     request: filled in by the HTTP route; leave it empty

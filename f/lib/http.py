@@ -214,11 +214,11 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def texts(name: str, value: Any, *, most: int = 50) -> list[str]:
+def texts(name: str, value: Any, *, most: int = 50, longest: int = 128) -> list[str]:
     """A list of different texts."""
     if not isinstance(value, list) or len(value) > most:
         raise invalid(name, f"must be a list of {most} texts at most")
-    return list(dict.fromkeys(text(name, item) for item in value))
+    return list(dict.fromkeys(text(name, item, most=longest) for item in value))
 
 
 def public_url(name: str, value: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
+from psycopg import DataError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -169,6 +170,8 @@ def explain(_: Request, error: Exception) -> Response:
             return text_answer(error.text, error.status)
         case BadBody() | JobExists():
             return text_answer(f"Bad request: {error}", 400)
+        case DataError():
+            return text_answer("Bad request: there is something in it that cannot be stored, such as NUL", 400)
         case UnknownTarget():
             return text_answer(f"Not found: {error}", 404)
         case Unavailable():
@@ -176,7 +179,7 @@ def explain(_: Request, error: Exception) -> Response:
     raise error
 
 
-EXPLAINED: tuple[type[Exception], ...] = (ApiError, BadBody, JobExists, UnknownTarget, Unavailable)
+EXPLAINED: tuple[type[Exception], ...] = (ApiError, BadBody, JobExists, UnknownTarget, Unavailable, DataError)
 
 
 def parse_id(text: str) -> UUID:

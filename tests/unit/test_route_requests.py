@@ -119,7 +119,7 @@ def test_public_addresses(url: str) -> None:
         "https://0x7f.1/",
         "https://a.internal/",
         "https://a.internal./",
-        "https://user:pass@tools.example.com/",
+        "https://user:pass@tools.example.com/",  # pragma: allowlist secret
         "https://tools.example.com:99999/",
         "ftp://tools.example.com",
         "https://",
