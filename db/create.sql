@@ -49,7 +49,8 @@ create table plans (
   code text primary key,
   name text not null,
   monthly_messages integer not null check (monthly_messages >= 0),
-  monthly_tokens bigint not null check (monthly_tokens >= 0)
+  monthly_tokens bigint not null check (monthly_tokens >= 0),
+  daily_messages_per_contact integer not null check (daily_messages_per_contact >= 0)
 );
 
 create table organizations (
@@ -57,8 +58,13 @@ create table organizations (
   slug text not null unique check (slug ~ '^[a-z0-9][a-z0-9-]*$'),
   name text not null,
   plan_code text not null references plans,
+  monthly_messages integer check (monthly_messages >= 0),
+  monthly_tokens bigint check (monthly_tokens >= 0),
+  daily_messages_per_contact integer check (daily_messages_per_contact >= 0),
   created_at timestamptz not null default now()
 );
+comment on column organizations.monthly_messages is
+  'Instead of the plan''s limit, like the two beside it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
@@ -81,27 +87,28 @@ create table chatbots (
   name text not null,
   language text not null,
   persona text not null,
+  instructions text not null default '',
   facts jsonb not null default '[]' check (jsonb_typeof(facts) = 'array'),
   fallback_text text not null check (fallback_text ~ '\S'),
+  blocked_text text check (blocked_text ~ '\S'),
+  quota_text text check (quota_text ~ '\S'),
   model_provider text not null default 'demo' check (model_provider in ('demo', 'openai', 'gemini')),
   model_name text not null default 'demo',
   model_resource_path text,
   temperature numeric not null default 0.3 check (temperature between 0 and 2),
   max_steps integer not null default 6 check (max_steps between 1 and 20),
-  merge_seconds numeric not null default 2 check (merge_seconds between 0 and 20),
-  is_active boolean not null default true,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  instructions text not null default '',
-  blocked_text text,
+  max_seconds integer not null default 60 check (max_seconds between 5 and 70),
+  max_tokens integer not null default 60000 check (max_tokens >= 500),
+  max_cost numeric default 0.25 check (max_cost > 0),
   fallback_models jsonb not null default '[]' constraint chatbots_fallback_models_check check (
     jsonb_typeof(fallback_models) = 'array' and jsonb_array_length(fallback_models) <= 4
     and jsonb_array_length(fallback_models) = jsonb_array_length(jsonb_path_query_array(fallback_models,
       '$[*] ? (@.provider == "demo" || (@.provider == "openai" || @.provider == "gemini")
                && @.name.type() == "string" && @.resource_path like_regex "^[fu]/[A-Za-z0-9_]+/[A-Za-z0-9_/]+$")'))),
-  max_seconds integer not null default 60 check (max_seconds between 5 and 70),
-  max_tokens integer not null default 60000 check (max_tokens >= 500),
-  max_cost numeric default 0.25 check (max_cost > 0),
+  merge_seconds numeric not null default 2 check (merge_seconds between 0 and 20),
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
   primary key (organization_id, id),
   unique (organization_id, slug),
   check (model_provider = 'demo' or model_resource_path is not null)
@@ -110,6 +117,7 @@ comment on column chatbots.facts is 'What the bot knows without documents: [{"to
 comment on column chatbots.model_resource_path is 'Windmill resource with the provider''s key; secrets are never in this database.';
 comment on column chatbots.instructions is 'What the model is told besides the persona.';
 comment on column chatbots.blocked_text is 'The reply when providers refuse the content; null: the fallback text.';
+comment on column chatbots.quota_text is 'The one notice when a quota is used up; null: the fallback text.';
 comment on column chatbots.fallback_models is
   'Models that stand in, in order: [{"provider", "name", "resource_path"}].';
 comment on column chatbots.max_seconds is 'Cap of one turn, like max_steps (answers of a model), max_tokens and max_cost.';
@@ -176,6 +184,7 @@ create table turns (
   conversation_id uuid not null,
   fence bigint not null,
   started_at timestamptz not null default now(),
+  counted_at timestamptz,
   generated_at timestamptz,
   finished_at timestamptz,
   model text,
@@ -184,12 +193,15 @@ create table turns (
   prompt_tokens integer not null default 0,
   completion_tokens integer not null default 0,
   error text,
+  refusal text,
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id)
 );
 create unique index turns_one_open on turns (organization_id, conversation_id) where finished_at is null;
 comment on table turns is
   'One answer to one or more messages. A conversation has at most one open turn; a run that takes the lease takes it over.';
+comment on column turns.counted_at is 'When the turn was counted as a message of its organisation and of its contact.';
+comment on column turns.refusal is 'Why no model was asked; its messages end as refused.';
 comment on column turns.error is 'Why the reply is the fallback text, or why there is none.';
 comment on column turns.steps is 'What the agent loop did: [{"kind": "model"|"tool", "name", "ms"}].';
 
@@ -270,12 +282,12 @@ create table usage_logs (
   organization_id uuid not null references organizations,
   turn_id uuid not null,
   call integer not null,
+  provider text not null,
   model text not null,
   prompt_tokens integer not null,
   completion_tokens integer not null,
-  created_at timestamptz not null default now(),
-  provider text not null,
   estimated_cost numeric,
+  created_at timestamptz not null default now(),
   primary key (organization_id, turn_id, call),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
@@ -292,6 +304,93 @@ create table model_prices (
 );
 comment on table model_prices is
   'US dollars per million tokens, of the model and of names that continue it after a hyphen (dated versions).';
+
+-- Usage and quotas -----------------------------------------------------------------------------
+create table quota_usage (
+  organization_id uuid not null references organizations,
+  month date not null check (extract(day from month) = 1),
+  messages integer not null default 0,
+  tokens bigint not null default 0,
+  reserved_tokens bigint not null default 0 check (reserved_tokens >= 0),
+  primary key (organization_id, month)
+);
+comment on table quota_usage is
+  'What an organisation has used in a calendar month (UTC): turns, and tokens of prompts and answers.';
+comment on column quota_usage.reserved_tokens is 'The sum of the month''s token_reservations.';
+
+create table token_reservations (
+  organization_id uuid not null references organizations,
+  turn_id uuid not null,
+  month date not null,
+  tokens bigint not null check (tokens > 0),
+  reserved_at timestamptz not null default now(),
+  primary key (organization_id, turn_id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id),
+  foreign key (organization_id, month) references quota_usage (organization_id, month)
+);
+create index token_reservations_age on token_reservations (reserved_at);
+comment on table token_reservations is
+  'The most that the model call under way may take; what a dead turn leaves is released by the sweep.';
+
+create table contact_days (
+  organization_id uuid not null references organizations,
+  contact_id uuid not null,
+  day date not null,
+  messages integer not null,
+  primary key (organization_id, contact_id, day),
+  foreign key (organization_id, contact_id) references contacts (organization_id, id)
+);
+comment on table contact_days is 'Turns of one person on one day (UTC).';
+
+create table quota_notices (
+  organization_id uuid not null references organizations,
+  contact_id uuid not null,
+  quota text not null,
+  period date not null,
+  turn_id uuid not null,
+  noticed_at timestamptz not null default now(),
+  primary key (organization_id, contact_id, quota, period),
+  foreign key (organization_id, contact_id) references contacts (organization_id, id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id)
+);
+comment on table quota_notices is 'Who has been told, once a period, that a quota is used up, and in which turn.';
+
+create table usage_summary (
+  organization_id uuid not null references organizations,
+  day date not null,
+  chatbot_id uuid not null,
+  provider text not null,
+  model text not null,
+  calls integer not null default 0,
+  prompt_tokens bigint not null default 0,
+  completion_tokens bigint not null default 0,
+  estimated_cost numeric not null default 0,
+  updated_at timestamptz not null default now(),
+  primary key (organization_id, day, chatbot_id, provider, model),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id)
+);
+comment on table usage_summary is 'usage_logs by day (UTC), chatbot and model, kept by a trigger.';
+
+create function summarize_usage() returns trigger
+  language plpgsql set search_path = pg_catalog, public
+as $$
+begin
+  insert into usage_summary (organization_id, day, chatbot_id, provider, model, calls, prompt_tokens,
+                             completion_tokens, estimated_cost)
+  select new.organization_id, (new.created_at at time zone 'UTC')::date, c.chatbot_id, new.provider, new.model, 1,
+         new.prompt_tokens, new.completion_tokens, coalesce(new.estimated_cost, 0)
+  from turns t join conversations c on (c.organization_id, c.id) = (t.organization_id, t.conversation_id)
+  where (t.organization_id, t.id) = (new.organization_id, new.turn_id)
+  on conflict (organization_id, day, chatbot_id, provider, model) do update
+  set calls = usage_summary.calls + 1,
+      prompt_tokens = usage_summary.prompt_tokens + excluded.prompt_tokens,
+      completion_tokens = usage_summary.completion_tokens + excluded.completion_tokens,
+      estimated_cost = usage_summary.estimated_cost + excluded.estimated_cost,
+      updated_at = now();
+  return null;
+end
+$$;
+create trigger summarize_usage after insert on usage_logs for each row execute function summarize_usage();
 
 -- Tools ----------------------------------------------------------------------------------------
 create table org_integrations (
@@ -510,6 +609,7 @@ revoke insert, update on organizations, chatbots, whatsapp_numbers, api_keys fro
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
 grant select on plans, model_prices to app;
+grant delete on token_reservations to app;
 grant insert on unrouted_events to app;
 grant select on all tables in schema public to backup;
 
@@ -529,6 +629,8 @@ create policy route on api_keys for select to router using (true);
 create policy route on webhook_events for select to router using (outcome is null);
 create policy route on conversations for select to router using (true);
 create policy route on outbox for select to router using (state = 'sending');
+grant select (organization_id, turn_id, reserved_at) on token_reservations to router;
+create policy route on token_reservations for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
 
 -- Whose number this is, and which Meta app must have signed for it.
@@ -579,6 +681,15 @@ create function stuck_sends(age interval, most integer)
     where o.state = 'sending' and o.claimed_at < now() - age order by o.claimed_at limit most;
   end;
 
+-- Reservations whose turn is gone: no call takes that long.
+create function stale_reservations(age interval, most integer)
+  returns table (organization_id uuid, turn_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select r.organization_id, r.turn_id from token_reservations r
+    where r.reserved_at < now() - age order by r.reserved_at limit most;
+  end;
+
 -- Servers in use whose list of tools is older than `age`, or was never fetched, and was not just asked for.
 create function stale_integrations(age interval, most integer)
   returns table (organization_id uuid, integration_id uuid)
@@ -590,22 +701,22 @@ create function stale_integrations(age interval, most integer)
     order by i.refresh_tried_at nulls first limit most;
   end;
 
+-- They are router's, and for scripts and the owner only.
 grant create on schema public to router;
-alter function route_number(text) owner to router;
-alter function route_waba(text, text) owner to router;
-alter function route_api_key(text) owner to router;
-alter function stranded_conversations(interval, integer) owner to router;
-alter function stuck_sends(interval, integer) owner to router;
-alter function stale_integrations(interval, integer) owner to router;
+do $$
+declare
+  function regprocedure;
+begin
+  for function in
+    select p.oid from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef order by 1
+  loop
+    execute format('alter function %s owner to router', function);
+    execute format('revoke execute on function %s from public', function);
+    execute format('grant execute on function %s to app, owner', function);
+  end loop;
+end
+$$;
 revoke create on schema public from router;
-set local role router;
-revoke execute on function route_number(text), route_waba(text, text), route_api_key(text),
-  stranded_conversations(interval, integer), stuck_sends(interval, integer),
-  stale_integrations(interval, integer) from public;
-grant execute on function route_number(text), route_waba(text, text), route_api_key(text),
-  stranded_conversations(interval, integer), stuck_sends(interval, integer),
-  stale_integrations(interval, integer) to app, owner;
-set local role owner;
 
 -- Reading --------------------------------------------------------------------------------------
 create view turn_details with (security_invoker = true) as
@@ -669,7 +780,7 @@ declare
 begin
   foreach name in array array['organizations', 'api_keys', 'chatbots', 'whatsapp_numbers', 'org_integrations',
                              'chatbot_tools', 'contacts', 'conversations', 'messages', 'webhook_events', 'turns',
-                             'usage_logs', 'audit_log']
+                             'usage_logs', 'quota_usage', 'audit_log']
   loop
     execute format('create policy manage on %I to manager using (organization_id = (select current_organization()))'
                    ' with check (organization_id = (select current_organization()))', name);
@@ -679,7 +790,7 @@ $$;
 grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_integrations to manager;
 grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
 grant select, insert, delete on chatbot_tools to manager;
-grant select on plans, usage_logs, turns to manager;
+grant select on plans, usage_logs, quota_usage, turns to manager;
 grant select (organization_id, id, user_id, wa_id) on contacts to manager;
 grant select on conversations to manager;
 grant select (organization_id, conversation_id, direction, sent_at) on messages to manager;

@@ -1,10 +1,10 @@
 -- Plans, prices of models, and two demo tenants of different trades and languages. No secrets: tokens are Windmill
 -- variables, API keys are added by whoever sets up the installation. Safe to run again.
 
-insert into plans (code, name, monthly_messages, monthly_tokens) values
-  ('free', 'Free', 200, 200000),
-  ('pro', 'Pro', 5000, 5000000),
-  ('enterprise', 'Enterprise', 100000, 100000000)
+insert into plans (code, name, monthly_messages, monthly_tokens, daily_messages_per_contact) values
+  ('free', 'Free', 200, 200000, 40),
+  ('pro', 'Pro', 5000, 5000000, 100),
+  ('enterprise', 'Enterprise', 100000, 100000000, 300)
 on conflict (code) do nothing;
 
 -- Estimates, as the providers published them at these dates: check them before you rely on max_cost.
@@ -27,10 +27,11 @@ insert into organizations (organization_id, slug, name, plan_code) values
   ('22222222-2222-4222-8222-222222222222', 'harbour-dental', 'Harbour Dental', 'pro')
 on conflict do nothing;
 
-insert into chatbots (organization_id, id, slug, name, language, persona, fallback_text, facts) values
+insert into chatbots (organization_id, id, slug, name, language, persona, fallback_text, quota_text, facts) values
   ('11111111-1111-4111-8111-111111111111', '1b1c1d1e-0000-4000-8000-000000000001', 'bicis-ribera', 'Bicis Ribera', 'es',
    'Bicis Ribera es un taller y tienda de bicicletas de barrio en Sevilla. Trata a la gente de tú, con calma y buen humor, y no promete lo que el taller no haya confirmado.',
    'Ahora mismo no puedo responder. Te escribe una persona del taller en cuanto pueda.',
+   'Por ahora ya no puedo responder más mensajes por aquí. Llámanos al 954 000 101 y te atendemos.',
    '[{"topic": "Horario", "text": "Abrimos de lunes a viernes de 10:00 a 14:00 y de 17:00 a 20:30, y los sábados de 10:00 a 14:00. Los domingos cerramos."},
      {"topic": "Dirección", "text": "Estamos en la calle Ribera 18, en Sevilla, a dos minutos del puente. Delante de la puerta se puede parar para descargar la bici."},
      {"topic": "Precios de reparación", "text": "La puesta a punto cuesta 45 €, arreglar un pinchazo 9 € con la cámara incluida y ajustar los frenos 15 €. Siempre damos presupuesto antes de empezar."},
@@ -43,6 +44,7 @@ insert into chatbots (organization_id, id, slug, name, language, persona, fallba
   ('22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002', 'harbour-dental', 'Harbour Dental', 'en',
    'Harbour Dental is a family dental practice in Bristol. Be warm, brief and precise. Never diagnose; for pain or swelling offer the emergency slot.',
    'I cannot answer right now. Someone from our reception will write to you shortly.',
+   'I cannot answer any more messages here for now. Please call us on 0117 496 0123.',
    '[{"topic": "Opening hours", "text": "We are open Monday to Friday from 8:30 to 18:00 and every second Saturday from 9:00 to 13:00. We are closed on Sundays."},
      {"topic": "Address and parking", "text": "You find us at 7 Quay Street, Bristol, next to the ferry landing. There is free parking for patients behind the building."},
      {"topic": "Prices", "text": "A check-up costs £52, a hygienist visit £68, a white filling from £110 and teeth whitening £290."},

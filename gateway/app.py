@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from starlette.routing import Route
 
 from gateway import split
 from gateway.config import Config
+from gateway.excess import Excess
 from gateway.metrics import Metrics
 from gateway.refusals import (
     BadSignature,
@@ -36,7 +38,7 @@ from gateway.refusals import (
 )
 from gateway.signature import HEADER, AppSecret, claimed_digest, signing_app
 from gateway.throttle import Throttle, client_key
-from gateway.upstream import Outcome, Windmill, open_session
+from gateway.upstream import Outcome, Submission, Windmill, open_session
 
 log = logging.getLogger("gateway")
 
@@ -56,10 +58,11 @@ class Gateway:
         self.config = config
         self.metrics = Metrics()
         self.throttle = Throttle(config.unverified_limit)
+        self.excess = Excess(config, self.metrics)
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        async with open_session() as session:
+        async with open_session() as session, self.excess:
             self.windmill = Windmill(session, self.config, self.metrics)
             yield
 
@@ -132,15 +135,25 @@ class Gateway:
             return JSONResponse({"ignored": "not about WhatsApp"})
         parts = split.read(delivery)
         origin = split.Origin(app_id, split.digest(body), datetime.now(UTC))
-        submission = await self.windmill.submit(split.runs(parts, origin), deadline)
+        runs = await self.excess.mark(split.runs(parts, origin), app_id, origin.received_at)
+        submission = await self.windmill.submit(runs, deadline)
+        limited = self._count_limited(submission)
         self.metrics.unreadable.inc(parts.unreadable)
         jobs = {outcome: submission.of(outcome) for outcome in Outcome}
         facts |= {outcome.value: [str(job_id) for job_id in job_ids] for outcome, job_ids in jobs.items()}
-        facts |= {"unreadable": parts.unreadable, "failed_calls": submission.failed_calls}
+        facts |= {"unreadable": parts.unreadable, "limited": limited, "failed_calls": submission.failed_calls}
         if jobs[Outcome.FAILED]:
             raise NotQueued
         facts["result"] = "queued"
         return JSONResponse({outcome.value: len(jobs[outcome]) for outcome in (Outcome.QUEUED, Outcome.ALREADY_QUEUED)})
+
+    def _count_limited(self, submission: Submission) -> Counter[str]:
+        """How many messages were queued as beyond a limit, by whose. A repeated one was counted when it was queued."""
+        queued = set(submission.of(Outcome.QUEUED))
+        scopes = Counter(scope for run in submission.runs if run.job_id in queued and (scope := run.limited))
+        for scope, number in scopes.items():
+            self.metrics.limited.labels(scope).inc(number)
+        return scopes
 
 
 def build_app(config: Config) -> Starlette:

@@ -13,6 +13,14 @@ from gateway.signature import AppSecret
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
+Limits = tuple[limits.RateLimitItem, ...]
+
+#: Two albums of 30 pictures, or a message every other second, are a person; WhatsApp lets us send one person 45
+#: messages at once and then 10 a minute. A number that is used in the phone's app as well may send 20 a second.
+SENDER_LIMIT = "60/minute; 300/hour"
+NUMBER_LIMIT = "1200/minute"
+#: The longest window of these limits: the memory for them is bounded.
+MAX_WINDOW = 24 * 60 * 60
 
 #: Variable → what `--help` says about it.
 VARIABLES = {
@@ -27,6 +35,9 @@ VARIABLES = {
     "GATEWAY_PORT": "the port to listen on (default: 3000)",
     "TRUSTED_PROXIES": "networks whose X-Forwarded-For is believed, comma-separated CIDRs (default: none)",
     "GATEWAY_UNVERIFIED_LIMIT": "requests that do not verify, for each client address (default: 30/minute)",
+    "GATEWAY_SENDER_LIMIT": f"messages of one person to one number; off: none (default: {SENDER_LIMIT})",
+    "GATEWAY_NUMBER_LIMIT": f"messages of all people to one number; off: none (default: {NUMBER_LIMIT})",
+    "GATEWAY_LIMITS_URL": "where several gateways count together, valkey:// or redis:// (default: each in its memory)",
 }
 
 
@@ -49,6 +60,10 @@ class Config:
     port: int = 3000
     trusted_proxies: tuple[Network, ...] = ()
     unverified_limit: limits.RateLimitItem = field(default_factory=lambda: limits.parse("30/minute"))
+    sender_limit: Limits = field(default_factory=lambda: tuple(limits.parse_many(SENDER_LIMIT)))
+    number_limit: Limits = field(default_factory=lambda: tuple(limits.parse_many(NUMBER_LIMIT)))
+    #: Empty: each gateway counts in its memory.
+    limits_url: str = field(default="", repr=False)
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -80,6 +95,9 @@ def load(environment: Mapping[str, str]) -> Config:
         "port": setting("GATEWAY_PORT", _port, default="3000"),
         "trusted_proxies": setting("TRUSTED_PROXIES", _networks, default=""),
         "unverified_limit": setting("GATEWAY_UNVERIFIED_LIMIT", _limit, default="30/minute"),
+        "sender_limit": setting("GATEWAY_SENDER_LIMIT", _limits, default=SENDER_LIMIT),
+        "number_limit": setting("GATEWAY_NUMBER_LIMIT", _limits, default=NUMBER_LIMIT),
+        "limits_url": setting("GATEWAY_LIMITS_URL", _limits_url, default="memory://"),
     }
     if problems:
         raise ConfigError(problems)
@@ -134,3 +152,28 @@ def _limit(text: str) -> limits.RateLimitItem:
         return limits.parse(text)
     except ValueError as error:
         raise ValueError("must be a limit such as 30/minute") from error
+
+
+def _limits(text: str) -> Limits:
+    if text.lower() in ("0", "off"):
+        return ()
+    try:
+        items = tuple(limits.parse_many(text))
+    except ValueError as error:
+        raise ValueError("must be limits such as 60/minute; 300/hour, or off") from error
+    if not all(item.amount and item.get_expiry() <= MAX_WINDOW for item in items):
+        raise ValueError("must allow at least one message, in at most a day")
+    return items
+
+
+def _limits_url(text: str) -> str:
+    if text.lower() in ("memory", "memory://"):
+        return ""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("valkey", "valkeys", "redis", "rediss") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or not re.fullmatch(r"/?[0-9]*", parts.path):
+        raise ValueError("must be memory:// or an address such as valkey://:password@host:6379/0")
+    return text

@@ -23,6 +23,17 @@ class Metrics:
         self.unreadable = Counter(
             "gateway_unreadable_parts", "Parts of verified deliveries of an unknown shape", registry=self._registry
         )
+        self.limited = Counter(
+            "gateway_limited_messages",
+            "Messages queued as beyond a limit, by whose",
+            ["scope"],
+            registry=self._registry,
+        )
+        self.counted_alone = Counter(
+            "gateway_limits_counted_alone",
+            "Deliveries whose messages this process counted alone, since GATEWAY_LIMITS_URL did not answer",
+            registry=self._registry,
+        )
         self.upstream_seconds = Histogram(
             "gateway_upstream_seconds",
             "Time of one call that queues a run",

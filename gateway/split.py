@@ -68,6 +68,11 @@ class Run:
         """What Windmill runs: `f/` and a flow, or `p/` and a script."""
         return MESSAGE_FLOW if self.kind == "message" else EVENTS_SCRIPT
 
+    @property
+    def limited(self) -> str | None:
+        """Whose limit the message is beyond, if any."""
+        return self.delivery.get("limited")
+
     def arguments(self) -> bytes:
         """The request's body. The delivery is text in it, so that no part can be read as `$var:` or `$res:`."""
         resources = {} if self.kind == "message" else EVENTS_RESOURCES
@@ -141,9 +146,8 @@ def runs(parts: Parts, origin: Origin) -> list[Run]:
     result = []
     for item in parts.messages:
         number, message = item["phone_number_id"], item["message"]
-        sender = text_id(message.get("from_user_id")) or text_id(message.get("from"))
         job_id = message_job_id(number, message["id"])
-        result.append(Run(job_id, "message", f"{number}:{sender}", {**common, **item}))
+        result.append(Run(job_id, "message", f"{number}:{sender_of(message)}", {**common, **item}))
     kinds: list[tuple[Kind, list[dict[str, Any]]]] = [("statuses", parts.statuses), ("events", parts.events)]
     for kind, items in kinds:
         if items:
@@ -173,6 +177,11 @@ def find_contact(contacts: Any, message: dict[str, Any]) -> dict[str, Any] | Non
             if wanted and text_id(person.get(theirs)) == wanted:
                 return person
     return people[0] if len(people) == 1 else None
+
+
+def sender_of(message: dict[str, Any]) -> str | None:
+    """Who wrote a message, by user id or else by phone number."""
+    return text_id(message.get("from_user_id")) or text_id(message.get("from"))
 
 
 def text_id(value: Any) -> str | None:

@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan = action(actions, "set-plan", "PUT", "plan", "set a tenant's plan", scoped=False)
     plan.add_argument("organization", metavar="ORG", help="slug or id")
     plan.add_argument("plan")
+    for name in ("monthly-messages", "monthly-tokens", "daily-messages-per-contact"):
+        plan.add_argument(f"--{name}", type=int, metavar="N", help="instead of the plan's limit")
     _add_chatbot(action(actions, "save-chatbot", "PUT", "chatbots/{slug}", "create a chatbot, or change it"))
     _add_number(action(actions, "connect-number", "PUT", "numbers/{phone_number_id}", "connect a WhatsApp number"))
     _add_integration(action(actions, "save-integration", "PUT", "integrations/{name}", "connect a tool server"))

@@ -20,8 +20,10 @@ from local.running import StackError, claim
 from local.settings import PORTS, Settings
 
 READY_SECONDS = 60
+#: Settings of the gateway that the user may change here.
+LIMITS = ("GATEWAY_SENDER_LIMIT", "GATEWAY_NUMBER_LIMIT", "GATEWAY_LIMITS_URL")
 #: Variables of the user's that would tell our own children something else than we do.
-OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_")
+OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_", "MCP_")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Stack:
         self.settings = settings
         self.credentials = Credentials.load(settings.data_dir)
         self._environment = {k: v for k, v in environment.items() if not k.startswith(OURS) and k not in _port_names()}
+        self._limits = {k: environment[k] for k in LIMITS if k in environment}
         self._say = say
         self._cluster: Cluster | None = None
         self._services: list[Service] = []
@@ -69,14 +72,22 @@ class Stack:
         self._check_ports()
         databases = self._start_database()
         self._say(f"database: {database.prepare(databases, credentials)}")
+        tools = {
+            "DATABASE_URL": database.app_url(databases.owner_url, credentials),
+            "MCP_SIGNING_KEY": credentials.mcp_signing_key,
+            **{PORTS[field][0]: str(getattr(settings, field)) for field in PORTS if field.startswith("mcp_")},
+        }
+        for name, url in settings.tool_server_urls.items():
+            self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
         engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")
-        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings.simulator_url)
+        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings)
         catalogue = bootstrap.read_catalogue(values)
         bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
         gateway = {
+            **self._limits,
             "GATEWAY_PORT": str(settings.gateway_port),
             "WINDMILL_URL": settings.windmill_url,
             "WINDMILL_WORKSPACE": WORKSPACE,
@@ -89,9 +100,9 @@ class Stack:
         self._launch("simulator", "local.simulator", simulator, {}, f"{settings.simulator_url}/health")
 
     def _check_ports(self) -> None:
-        wanted = ["gateway_port", "api_port", "windmill_port", "simulator_port"]
-        wanted += [] if self.settings.database_url else ["postgres_port"]
-        for field in wanted:
+        for field in PORTS:
+            if field == "postgres_port" and self.settings.database_url:
+                continue
             port = getattr(self.settings, field)
             if is_taken(port):
                 raise StackError(f"port {port} is in use: stop the program that uses it, or set {PORTS[field][0]}")
@@ -108,7 +119,15 @@ class Stack:
     def _launch(
         self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
     ) -> None:
-        """Start a service and wait until `health` answers 200."""
+        """Start a service and wait until it and all before it work."""
+        self._spawn(name, module, arguments, environment, health)
+        for service in self._services:
+            self._await(service)
+
+    def _spawn(
+        self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
+    ) -> None:
+        """Start a service; it works once `health` answers 200."""
         self._say(f"{name}: starting")
         log = self.settings.logs / f"{name}.log"
         with log.open("ab") as file:
@@ -118,13 +137,14 @@ class Stack:
                 environment={**self._environment, "PYTHONUNBUFFERED": "1", **environment},
                 directory=ROOT,
             )
-        service = Service(name, process, log, health)
-        self._services.append(service)
+        self._services.append(Service(name, process, log, health))
+
+    def _await(self, service: Service) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(health):
+        while not answers(service.health):
             self._check(service)
             if time.monotonic() > deadline:
-                raise StackError(f"{name} does not answer at {health}:\n{tail(log)}")
+                raise StackError(f"{service.name} does not answer at {service.health}:\n{tail(service.log)}")
             time.sleep(0.1)
 
     def _watch(self) -> None:
@@ -170,6 +190,8 @@ def addresses(settings: Settings) -> Iterator[str]:
     yield f"gateway     {settings.gateway_url}/webhook"
     yield f"API         {settings.api_url}"
     yield f"Windmill    {settings.windmill_url}  (workspace {WORKSPACE})"
+    for name, url in settings.tool_server_urls.items():
+        yield f"MCP         {url}/mcp  ({name}; ./dev mcp-token)"
     yield "secrets     ./dev env"
 
 

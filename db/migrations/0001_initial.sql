@@ -48,7 +48,8 @@ create table plans (
   code text primary key,
   name text not null,
   monthly_messages integer not null check (monthly_messages >= 0),
-  monthly_tokens bigint not null check (monthly_tokens >= 0)
+  monthly_tokens bigint not null check (monthly_tokens >= 0),
+  daily_messages_per_contact integer not null check (daily_messages_per_contact >= 0)
 );
 
 create table organizations (
@@ -56,8 +57,13 @@ create table organizations (
   slug text not null unique check (slug ~ '^[a-z0-9][a-z0-9-]*$'),
   name text not null,
   plan_code text not null references plans,
+  monthly_messages integer check (monthly_messages >= 0),
+  monthly_tokens bigint check (monthly_tokens >= 0),
+  daily_messages_per_contact integer check (daily_messages_per_contact >= 0),
   created_at timestamptz not null default now()
 );
+comment on column organizations.monthly_messages is
+  'Instead of the plan''s limit, like the two beside it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
@@ -80,13 +86,24 @@ create table chatbots (
   name text not null,
   language text not null,
   persona text not null,
+  instructions text not null default '',
   facts jsonb not null default '[]' check (jsonb_typeof(facts) = 'array'),
   fallback_text text not null check (fallback_text ~ '\S'),
-  model_provider text not null default 'demo' check (model_provider in ('demo', 'openai')),
+  blocked_text text check (blocked_text ~ '\S'),
+  quota_text text check (quota_text ~ '\S'),
+  model_provider text not null default 'demo' check (model_provider in ('demo', 'openai', 'gemini')),
   model_name text not null default 'demo',
   model_resource_path text,
   temperature numeric not null default 0.3 check (temperature between 0 and 2),
   max_steps integer not null default 6 check (max_steps between 1 and 20),
+  max_seconds integer not null default 60 check (max_seconds between 5 and 70),
+  max_tokens integer not null default 60000 check (max_tokens >= 500),
+  max_cost numeric default 0.25 check (max_cost > 0),
+  fallback_models jsonb not null default '[]' constraint chatbots_fallback_models_check check (
+    jsonb_typeof(fallback_models) = 'array' and jsonb_array_length(fallback_models) <= 4
+    and jsonb_array_length(fallback_models) = jsonb_array_length(jsonb_path_query_array(fallback_models,
+      '$[*] ? (@.provider == "demo" || (@.provider == "openai" || @.provider == "gemini")
+               && @.name.type() == "string" && @.resource_path like_regex "^[fu]/[A-Za-z0-9_]+/[A-Za-z0-9_/]+$")'))),
   merge_seconds numeric not null default 2 check (merge_seconds between 0 and 20),
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
@@ -97,6 +114,13 @@ create table chatbots (
 );
 comment on column chatbots.facts is 'What the bot knows without documents: [{"topic", "text"}].';
 comment on column chatbots.model_resource_path is 'Windmill resource with the provider''s key; secrets are never in this database.';
+comment on column chatbots.instructions is 'What the model is told besides the persona.';
+comment on column chatbots.blocked_text is 'The reply when providers refuse the content; null: the fallback text.';
+comment on column chatbots.quota_text is 'The one notice when a quota is used up; null: the fallback text.';
+comment on column chatbots.fallback_models is
+  'Models that stand in, in order: [{"provider", "name", "resource_path"}].';
+comment on column chatbots.max_seconds is 'Cap of one turn, like max_steps (answers of a model), max_tokens and max_cost.';
+comment on column chatbots.max_cost is 'In the currency of model_prices; null: no cap.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
 
 create table whatsapp_numbers (
@@ -159,6 +183,7 @@ create table turns (
   conversation_id uuid not null,
   fence bigint not null,
   started_at timestamptz not null default now(),
+  counted_at timestamptz,
   generated_at timestamptz,
   finished_at timestamptz,
   model text,
@@ -167,12 +192,15 @@ create table turns (
   prompt_tokens integer not null default 0,
   completion_tokens integer not null default 0,
   error text,
+  refusal text,
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id)
 );
 create unique index turns_one_open on turns (organization_id, conversation_id) where finished_at is null;
 comment on table turns is
   'One answer to one or more messages. A conversation has at most one open turn; a run that takes the lease takes it over.';
+comment on column turns.counted_at is 'When the turn was counted as a message of its organisation and of its contact.';
+comment on column turns.refusal is 'Why no model was asked; its messages end as refused.';
 comment on column turns.error is 'Why the reply is the fallback text, or why there is none.';
 comment on column turns.steps is 'What the agent loop did: [{"kind": "model"|"tool", "name", "ms"}].';
 
@@ -253,13 +281,264 @@ create table usage_logs (
   organization_id uuid not null references organizations,
   turn_id uuid not null,
   call integer not null,
+  provider text not null,
   model text not null,
   prompt_tokens integer not null,
   completion_tokens integer not null,
+  estimated_cost numeric,
   created_at timestamptz not null default now(),
   primary key (organization_id, turn_id, call),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
+comment on column usage_logs.estimated_cost is 'By model_prices; null where the price was unknown.';
+
+create table model_prices (
+  provider text not null,
+  model text not null,
+  valid_from date not null,
+  prompt_price numeric not null check (prompt_price >= 0),
+  completion_price numeric not null check (completion_price >= 0),
+  is_estimate boolean not null default true,
+  primary key (provider, model, valid_from)
+);
+comment on table model_prices is
+  'US dollars per million tokens, of the model and of names that continue it after a hyphen (dated versions).';
+
+-- Usage and quotas -----------------------------------------------------------------------------
+create table quota_usage (
+  organization_id uuid not null references organizations,
+  month date not null check (extract(day from month) = 1),
+  messages integer not null default 0,
+  tokens bigint not null default 0,
+  reserved_tokens bigint not null default 0 check (reserved_tokens >= 0),
+  primary key (organization_id, month)
+);
+comment on table quota_usage is
+  'What an organisation has used in a calendar month (UTC): turns, and tokens of prompts and answers.';
+comment on column quota_usage.reserved_tokens is 'The sum of the month''s token_reservations.';
+
+create table token_reservations (
+  organization_id uuid not null references organizations,
+  turn_id uuid not null,
+  month date not null,
+  tokens bigint not null check (tokens > 0),
+  reserved_at timestamptz not null default now(),
+  primary key (organization_id, turn_id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id),
+  foreign key (organization_id, month) references quota_usage (organization_id, month)
+);
+create index token_reservations_age on token_reservations (reserved_at);
+comment on table token_reservations is
+  'The most that the model call under way may take; what a dead turn leaves is released by the sweep.';
+
+create table contact_days (
+  organization_id uuid not null references organizations,
+  contact_id uuid not null,
+  day date not null,
+  messages integer not null,
+  primary key (organization_id, contact_id, day),
+  foreign key (organization_id, contact_id) references contacts (organization_id, id)
+);
+comment on table contact_days is 'Turns of one person on one day (UTC).';
+
+create table quota_notices (
+  organization_id uuid not null references organizations,
+  contact_id uuid not null,
+  quota text not null,
+  period date not null,
+  turn_id uuid not null,
+  noticed_at timestamptz not null default now(),
+  primary key (organization_id, contact_id, quota, period),
+  foreign key (organization_id, contact_id) references contacts (organization_id, id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id)
+);
+comment on table quota_notices is 'Who has been told, once a period, that a quota is used up, and in which turn.';
+
+create table usage_summary (
+  organization_id uuid not null references organizations,
+  day date not null,
+  chatbot_id uuid not null,
+  provider text not null,
+  model text not null,
+  calls integer not null default 0,
+  prompt_tokens bigint not null default 0,
+  completion_tokens bigint not null default 0,
+  estimated_cost numeric not null default 0,
+  updated_at timestamptz not null default now(),
+  primary key (organization_id, day, chatbot_id, provider, model),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id)
+);
+comment on table usage_summary is 'usage_logs by day (UTC), chatbot and model, kept by a trigger.';
+
+create function summarize_usage() returns trigger
+  language plpgsql set search_path = pg_catalog, public
+as $$
+begin
+  insert into usage_summary (organization_id, day, chatbot_id, provider, model, calls, prompt_tokens,
+                             completion_tokens, estimated_cost)
+  select new.organization_id, (new.created_at at time zone 'UTC')::date, c.chatbot_id, new.provider, new.model, 1,
+         new.prompt_tokens, new.completion_tokens, coalesce(new.estimated_cost, 0)
+  from turns t join conversations c on (c.organization_id, c.id) = (t.organization_id, t.conversation_id)
+  where (t.organization_id, t.id) = (new.organization_id, new.turn_id)
+  on conflict (organization_id, day, chatbot_id, provider, model) do update
+  set calls = usage_summary.calls + 1,
+      prompt_tokens = usage_summary.prompt_tokens + excluded.prompt_tokens,
+      completion_tokens = usage_summary.completion_tokens + excluded.completion_tokens,
+      estimated_cost = usage_summary.estimated_cost + excluded.estimated_cost,
+      updated_at = now();
+  return null;
+end
+$$;
+create trigger summarize_usage after insert on usage_logs for each row execute function summarize_usage();
+
+-- Tools ----------------------------------------------------------------------------------------
+create table org_integrations (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  kind text not null check (kind in ('own', 'mcp')),
+  name text not null check (name ~ '^[a-z][a-z0-9_]{0,31}$'),
+  url text check (url ~ '^https?://'),
+  credential_path text,
+  is_enabled boolean not null default true,
+  tools jsonb check (jsonb_typeof(tools) = 'array'),
+  refreshed_at timestamptz,
+  refresh_tried_at timestamptz,
+  refresh_error text,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, id),
+  unique (organization_id, name),
+  check ((kind = 'mcp') = (url is not null)),
+  check (credential_path is null
+         or kind = 'mcp' and credential_path ~ ('^f/integrations/' || organization_id || '/[A-Za-z0-9_-]+$'))
+);
+comment on table org_integrations is 'Servers whose tools a tenant''s chatbots may call.';
+comment on column org_integrations.kind is
+  'own: a server of mcp_servers/ by name, its address is the installation''s. mcp: somebody else''s, at url.';
+comment on column org_integrations.credential_path is
+  'Windmill variable with the bearer token for url; only of the tenant''s own folder, so that no other secret can leave.';
+comment on column org_integrations.tools is 'What the server last said it offers: [{"name", "description", "schema"}].';
+
+create table chatbot_tools (
+  organization_id uuid not null references organizations,
+  chatbot_id uuid not null,
+  integration_id uuid not null,
+  tool_name text not null check (char_length(tool_name) between 1 and 128),
+  created_at timestamptz not null default now(),
+  primary key (organization_id, chatbot_id, integration_id, tool_name),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
+  foreign key (organization_id, integration_id) references org_integrations (organization_id, id)
+);
+comment on table chatbot_tools is 'The tools that a chatbot has; what a server offers besides these is not shown to the model.';
+
+create table tool_executions (
+  organization_id uuid not null references organizations,
+  id uuid not null,
+  turn_id uuid not null,
+  integration_id uuid not null,
+  tool_name text not null,
+  arguments jsonb not null,
+  state text not null default 'running' check (state in ('running', 'succeeded', 'refused', 'failed', 'unknown')),
+  attempts integer not null default 1,
+  result text,
+  error text,
+  started_at timestamptz not null default now(),
+  finished_at timestamptz,
+  duration_ms integer,
+  primary key (organization_id, id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id),
+  foreign key (organization_id, integration_id) references org_integrations (organization_id, id),
+  check ((state = 'running') = (finished_at is null)),
+  check (state not in ('succeeded', 'refused') or result is not null)
+);
+create index tool_executions_turn on tool_executions (organization_id, turn_id, started_at);
+comment on table tool_executions is
+  'Every call of a tool once, written before the call; its id is derived from turn, tool and arguments.';
+comment on column tool_executions.state is
+  'succeeded, refused: the tool answered. failed: it did nothing. unknown: nobody knows whether it did.';
+
+create table tool_effects (
+  organization_id uuid not null references organizations,
+  idempotency_key uuid not null,
+  request_hash text not null,
+  result jsonb,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, idempotency_key)
+);
+comment on table tool_effects is
+  'What our own servers did under a key, written in the transaction of the effect: asked again, they answer the same.';
+
+create table pricing_tiers (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  product text not null,
+  tier text not null,
+  unit text not null,
+  min_volume bigint not null check (min_volume > 0),
+  max_volume bigint check (max_volume >= min_volume),
+  unit_price numeric(14, 4) not null check (unit_price >= 0),
+  currency text not null check (currency ~ '^[A-Z]{3}$'),
+  primary key (organization_id, id),
+  unique (organization_id, product, tier, min_volume)
+);
+comment on table pricing_tiers is
+  'A volume between min_volume and max_volume (null: no end), both included, costs unit_price for each unit.';
+
+create table qualification_questions (
+  organization_id uuid not null references organizations,
+  chatbot_id uuid not null,
+  key text not null check (key ~ '^[a-z][a-z0-9_]*$'),
+  position integer not null,
+  question text not null,
+  primary key (organization_id, chatbot_id, key),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id)
+);
+
+create table leads (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  contact_id uuid not null,
+  chatbot_id uuid not null,
+  name text not null,
+  email text,
+  phone text,
+  company text,
+  need text,
+  answers jsonb not null default '{}' check (jsonb_typeof(answers) = 'object'),
+  stage text not null check (stage in ('new', 'qualified', 'unqualified', 'won', 'lost')),
+  stage_reason text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (organization_id, id),
+  unique (organization_id, contact_id),
+  foreign key (organization_id, contact_id) references contacts (organization_id, id),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id)
+);
+comment on column leads.stage is 'A chatbot says new, qualified or unqualified; people say won or lost, which a chatbot leaves.';
+
+create table notifications (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  kind text not null check (kind in ('handover')),
+  chatbot_id uuid not null,
+  conversation_id uuid not null,
+  turn_id uuid,
+  reason text not null,
+  is_urgent boolean not null default false,
+  state text not null default 'pending' check (state in ('pending', 'delivered', 'failed')),
+  attempts integer not null default 0,
+  error text,
+  created_at timestamptz not null default now(),
+  settled_at timestamptz,
+  primary key (organization_id, id),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
+  foreign key (organization_id, conversation_id) references conversations (organization_id, id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id),
+  check ((state = 'pending') = (settled_at is null))
+);
+create unique index notifications_one_pending on notifications (organization_id, conversation_id, kind)
+  where state = 'pending';
+create index notifications_turn on notifications (organization_id, turn_id);
+comment on table notifications is 'What people are to be told; f/ops/notify delivers it.';
 
 -- Operations -----------------------------------------------------------------------------------
 create table account_events (
@@ -326,7 +605,10 @@ begin
 end
 $$;
 revoke insert, update on organizations, chatbots, whatsapp_numbers, api_keys from app;
-grant select on plans to app;
+revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
+grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
+grant select on plans, model_prices to app;
+grant delete on token_reservations to app;
 grant insert on unrouted_events to app;
 grant select on all tables in schema public to backup;
 
@@ -340,11 +622,15 @@ grant select (organization_id, id, key_hash, scopes, expires_at, revoked_at) on 
 grant select (organization_id, conversation_id, outcome, stored_at) on webhook_events to router;
 grant select (organization_id, id, lease_holder, lease_until, resumed_at) on conversations to router;
 grant select (organization_id, id, conversation_id, state, claimed_at) on outbox to router;
+grant select (organization_id, id, is_enabled, refreshed_at, refresh_tried_at) on org_integrations to router;
 create policy route on whatsapp_numbers for select to router using (true);
 create policy route on api_keys for select to router using (true);
 create policy route on webhook_events for select to router using (outcome is null);
 create policy route on conversations for select to router using (true);
 create policy route on outbox for select to router using (state = 'sending');
+grant select (organization_id, turn_id, reserved_at) on token_reservations to router;
+create policy route on token_reservations for select to router using (true);
+create policy route on org_integrations for select to router using (is_enabled);
 
 -- Whose number this is, and which Meta app must have signed for it.
 create function route_number(number_id text) returns table (organization_id uuid, app_id text)
@@ -394,19 +680,42 @@ create function stuck_sends(age interval, most integer)
     where o.state = 'sending' and o.claimed_at < now() - age order by o.claimed_at limit most;
   end;
 
+-- Reservations whose turn is gone: no call takes that long.
+create function stale_reservations(age interval, most integer)
+  returns table (organization_id uuid, turn_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select r.organization_id, r.turn_id from token_reservations r
+    where r.reserved_at < now() - age order by r.reserved_at limit most;
+  end;
+
+-- Servers in use whose list of tools is older than `age`, or was never fetched, and was not just asked for.
+create function stale_integrations(age interval, most integer)
+  returns table (organization_id uuid, integration_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select i.organization_id, i.id from org_integrations i
+    where i.is_enabled and (i.refreshed_at is null or i.refreshed_at < now() - age)
+      and (i.refresh_tried_at is null or i.refresh_tried_at < now() - age / 4)
+    order by i.refresh_tried_at nulls first limit most;
+  end;
+
+-- They are router's, and for scripts and the owner only.
 grant create on schema public to router;
-alter function route_number(text) owner to router;
-alter function route_waba(text, text) owner to router;
-alter function route_api_key(text) owner to router;
-alter function stranded_conversations(interval, integer) owner to router;
-alter function stuck_sends(interval, integer) owner to router;
+do $$
+declare
+  function regprocedure;
+begin
+  for function in
+    select p.oid from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef order by 1
+  loop
+    execute format('alter function %s owner to router', function);
+    execute format('revoke execute on function %s from public', function);
+    execute format('grant execute on function %s to app, owner', function);
+  end loop;
+end
+$$;
 revoke create on schema public from router;
-set local role router;
-revoke execute on function route_number(text), route_waba(text, text), route_api_key(text),
-  stranded_conversations(interval, integer), stuck_sends(interval, integer) from public;
-grant execute on function route_number(text), route_waba(text, text), route_api_key(text),
-  stranded_conversations(interval, integer), stuck_sends(interval, integer) to app, owner;
-set local role owner;
 
 -- Reading --------------------------------------------------------------------------------------
 create view turn_details with (security_invoker = true) as

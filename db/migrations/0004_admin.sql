@@ -57,7 +57,7 @@ declare
 begin
   foreach name in array array['organizations', 'api_keys', 'chatbots', 'whatsapp_numbers', 'org_integrations',
                              'chatbot_tools', 'contacts', 'conversations', 'messages', 'webhook_events', 'turns',
-                             'usage_logs', 'audit_log']
+                             'usage_logs', 'quota_usage', 'audit_log']
   loop
     execute format('create policy manage on %I to manager using (organization_id = (select current_organization()))'
                    ' with check (organization_id = (select current_organization()))', name);
@@ -67,7 +67,7 @@ $$;
 grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_integrations to manager;
 grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
 grant select, insert, delete on chatbot_tools to manager;
-grant select on plans, usage_logs, turns to manager;
+grant select on plans, usage_logs, quota_usage, turns to manager;
 grant select (organization_id, id, user_id, wa_id) on contacts to manager;
 grant select on conversations to manager;
 grant select (organization_id, conversation_id, direction, sent_at) on messages to manager;

@@ -15,6 +15,8 @@ def main(organization: str | None = None, month: str | None = None, request: dic
     organization: slug or id; a tenant's key may leave it out
     month: such as 2026-11, in UTC; left out, the present one
     request: filled in by the HTTP route; leave it empty
+
+    `counted` is what the plan's limits are about: turns, and tokens of prompts and answers.
     """
     with open_desk("list_usage", request) as desk:
         organization_id = desk.organization(organization)
@@ -23,6 +25,7 @@ def main(organization: str | None = None, month: str | None = None, request: dic
         with desk.work(organization_id) as record:
             plan = desk.connection.execute(queries.READ_ORGANIZATION, values).fetchone()
             messages = desk.connection.execute(queries.MONTH_MESSAGES, values).fetchone()
+            counted = desk.connection.execute(queries.MONTH_QUOTA, values).fetchone()
             days = http.plain(desk.connection.execute(queries.MONTH_USAGE, values).fetchall())
             record("usage", f"{begin:%Y-%m}")
         assert plan is not None
@@ -34,6 +37,7 @@ def main(organization: str | None = None, month: str | None = None, request: dic
                 "monthly_messages": plan["monthly_messages"],
                 "monthly_tokens": plan["monthly_tokens"],
             },
+            "counted": counted or {"messages": 0, "tokens": 0, "reserved_tokens": 0},
             "messages": messages,
             "models": {name: sum(day[name] for day in days) for name in names},
             "days": days,

@@ -11,7 +11,10 @@ select organization_id, slug, name, plan_code as plan, created_at from known_org
 PLANS = "select code from plans order by monthly_messages"
 
 READ_ORGANIZATION = """
-select o.organization_id, o.slug, o.name, o.plan_code as plan, o.created_at, p.monthly_messages, p.monthly_tokens
+select o.organization_id, o.slug, o.name, o.plan_code as plan, o.created_at,
+       coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
+       coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
+       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact
 from organizations o join plans p on p.code = o.plan_code
 where o.organization_id = %(organization_id)s
 """
@@ -23,9 +26,18 @@ values (%(organization_id)s, %(slug)s, %(name)s, %(plan)s)
 on conflict do nothing returning organization_id
 """
 
-LOCK_PLAN = "select plan_code as plan from organizations where organization_id = %(organization_id)s for update"
+#: Limits that are null are the plan's.
+LOCK_PLAN = """
+select plan_code as plan, monthly_messages, monthly_tokens, daily_messages_per_contact from organizations
+where organization_id = %(organization_id)s for update
+"""
 
-SET_PLAN = "update organizations set plan_code = %(plan)s where organization_id = %(organization_id)s"
+SET_PLAN = """
+update organizations
+set plan_code = %(plan)s, monthly_messages = %(monthly_messages)s, monthly_tokens = %(monthly_tokens)s,
+    daily_messages_per_contact = %(daily_messages_per_contact)s
+where organization_id = %(organization_id)s
+"""
 
 RECORD = """
 insert into audit_log (organization_id, actor_kind, actor, action, target, target_id, old, new, job_id)
@@ -214,6 +226,12 @@ select (created_at at time zone 'UTC')::date as day, model, count(*) as calls, s
 from usage_logs
 where organization_id = %(organization_id)s and created_at >= %(begin)s and created_at < %(end)s
 group by 1, 2 order by 1, 2
+"""
+
+#: What counts towards the plan's limits.
+MONTH_QUOTA = """
+select messages, tokens, reserved_tokens from quota_usage
+where organization_id = %(organization_id)s and month = %(begin)s::date
 """
 
 MONTH_MESSAGES = """

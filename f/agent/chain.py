@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelError, Tool, unreadable
 
@@ -67,6 +67,26 @@ class Budget:
     cost: Decimal | None = None
 
 
+class Meter(Protocol):
+    """What an organisation has left. `reserve` gives a call `prompt` tokens and returns how many of `answer`, and
+    `least` at least, its answer may have; ModelError "quota" when there are none. `settle` says what it has taken.
+    """
+
+    def reserve(self, prompt: int, answer: int, least: int) -> int: ...
+
+    def settle(self, used: int) -> None: ...
+
+
+class Unmetered:
+    """No quota."""
+
+    def reserve(self, prompt: int, answer: int, least: int) -> int:
+        return answer
+
+    def settle(self, used: int) -> None:
+        pass
+
+
 class Chain:
     """Is itself a `Model`, for one turn.
 
@@ -77,12 +97,14 @@ class Chain:
         self,
         links: Sequence[Link],
         budget: Budget = Budget(),
+        meter: Meter | None = None,
         before_retry: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):
         self._links = links
         self._budget = budget
+        self._meter = meter or Unmetered()
         self._before_retry = before_retry
         self._clock = clock
         self._sleep = sleep
@@ -108,6 +130,8 @@ class Chain:
                 completion = self._call(link, messages, tools, allowance, deadline - started, bool(others))
                 return replace(completion, failures=tuple(failures))
             except ModelError as error:
+                if error.kind == "quota":
+                    raise
                 failure = error
             now = self._clock()
             ms = round((now - started) * 1000)
@@ -138,6 +162,7 @@ class Chain:
         """One call within the time and the budget; its answer is one that can be used."""
         prompt = estimate(messages, tools)
         room, last = self._room(link, prompt)
+        room = self._meter.reserve(prompt, room, LEAST_TOKENS)
         # Another model must still get its turn when this one hangs.
         seconds = min(CALL_SECONDS, left * 2 / 3 if others else left)
         allowed = Allowance(seconds, room, allowance.may_call and not last)
@@ -148,13 +173,18 @@ class Chain:
                 self._built[at] = link.build()
             return self._built[at].complete(messages, tools, allowed)
 
-        answer = within(seconds, call)
+        try:
+            answer = within(seconds, call)
+        except ModelError:
+            self._meter.settle(0)
+            raise
         if not answer.prompt_tokens:  # a server that does not count: the caps hold all the same
             written = answer.text + "".join(call.arguments for call in answer.tool_calls)
             answer = replace(answer, prompt_tokens=prompt, completion_tokens=tokens(written))
         cost = link.price.of(answer.prompt_tokens, answer.completion_tokens) if link.price else None
         self._tokens += answer.prompt_tokens + answer.completion_tokens
         self._cost += cost or 0
+        self._meter.settle(answer.prompt_tokens + answer.completion_tokens)
         return usable(replace(answer, provider=link.provider, resource_path=link.resource_path, cost=cost))
 
     def _room(self, link: Link, prompt: int) -> tuple[int, bool]:

@@ -6,7 +6,9 @@ from typing import Any
 from f.lib.database import Connection
 from f.lib.http import ApiError
 
-ROUTE_API_KEY = "select organization_id, api_key_id, scopes from route_api_key(%(key_hash)s)"  # pragma: allowlist secret
+ROUTE_API_KEY = (
+    "select organization_id, api_key_id, scopes from route_api_key(%(key_hash)s)"  # pragma: allowlist secret
+)
 
 ROUTE_OPERATOR_KEY = "select operator_key_id from route_operator_key(%(key_hash)s)"
 

@@ -12,6 +12,7 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id, events_job_id, message_job_id, rerun_job_id
 from f.lib.runs import EVENTS_SCRIPT, MESSAGE_FLOW, arguments_of, failed_runs, start_flow, start_script
 from f.ops import queries
+from f.usage.quotas import release_stale
 from f.whatsapp.deliveries import Inbound, parse_message
 from f.whatsapp.send_reply import settle_uncertain
 
@@ -34,6 +35,7 @@ def main(database: dict) -> dict:
         return {
             "uncertain": settle_stuck_sends(connection),
             "resumed": resume_conversations(connection, client),
+            "released": release_stale(connection, MOST),
             "rerun": rerun_lost_messages(connection, client) + rerun_lost_events(connection, client),
         }
 

@@ -60,8 +60,16 @@ def test_a_plan_is_set_by_operators(office: Office) -> None:
     assert office.call("list_usage", BICIS_KEY)[1]["plan"]["code"] == "enterprise"
     assert office.call("set_plan", OPERATOR, {"organization": "bicis-ribera", "plan": "gold"})[0] == 422
     assert office.call("set_plan", BICIS_KEY, {"plan": "enterprise"})[0] == 403
-    logged = office.rows("select old, new from audit_log where action = 'set_plan'")
-    assert logged == [{"old": {"plan": "pro"}, "new": {"plan": "enterprise"}}]
+    logged = office.rows("select old ->> 'plan' as old, new ->> 'plan' as new from audit_log where action = 'set_plan'")
+    assert logged == [{"old": "pro", "new": "enterprise"}]
+
+
+def test_an_organization_may_have_limits_of_its_own_until_the_next_plan(office: Office) -> None:
+    office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", "monthly_messages": 7})
+    assert office.call("list_usage", BICIS_KEY)[1]["plan"]["monthly_messages"] == 7
+    office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "free"})
+    assert office.call("list_usage", BICIS_KEY)[1]["plan"]["monthly_messages"] == 200
+    assert office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", "monthly_messages": -1})[0] == 422
 
 
 def test_organizations_are_listed_page_by_page(office: Office) -> None:

@@ -1,7 +1,10 @@
 """Flows: what a step sees, what comes next, and what the run gives. Windmill's rules."""
 
+import time
+from pathlib import Path
+
 import pytest
-from engines import Engine, Js, branch_all, branch_one, code, each, fail, flow, give, script, subflow
+from engines import Engine, Js, branch_all, branch_one, code, each, fail, flow, give, script, subflow, wait_until
 
 SEES = "def main(**seen): return seen"
 #: Fails until its counter in the workspace's folder has come to `good_on`.
@@ -243,6 +246,10 @@ FILES = {
     "f/l/endless.flow": flow(
         {"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [give("a", 1)]}}
     ),
+    "f/l/endless_identity.flow": flow(
+        {"id": "w", "value": {"type": "whileloopflow", "modules": [{"id": "a", "value": {"type": "identity"}}]}}
+    ),
+    "f/l/calls_itself.flow": flow(subflow("s", "f/l/calls_itself")),
     "f/l/previous.flow": flow(
         give("before", "from before"),
         each(
@@ -369,7 +376,7 @@ FILES = {
     "f/r/same_arguments.flow": flow(
         code(
             "a",
-            "import json\ndef main(place, x):\n    with open(place, 'a') as file: file.write(f'{x}\\n')\n    raise ValueError",
+            "def main(place, x):\n    with open(place, 'a') as file: file.write(f'{x}\\n')\n    raise ValueError",
             {"place": Js("flow_input.place"), "x": Js("Math.random()")},
             retry={"constant": {"attempts": 2, "seconds": 0}},
         )
@@ -481,7 +488,7 @@ FILES = {
 
 
 @pytest.fixture
-def place(tmp_path: object) -> dict[str, str]:
+def place(tmp_path: Path) -> dict[str, str]:
     return {"place": f"{tmp_path}/count"}
 
 
@@ -502,7 +509,6 @@ def test_transforms_see_input_results_and_environment(engine: Engine) -> None:
 
 
 def test_an_expression_that_throws_fails_its_step(engine: Engine) -> None:
-    assert "flow_input.a.b.c" in engine.error("f", "f/t/throws")["message"] or True
     assert engine.error("f", "f/t/throws")["name"] == "ExecutionErr"
 
 
@@ -605,9 +611,7 @@ def test_parallel_loops_nest(engine: Engine) -> None:
 
 
 def test_a_loop_over_no_list_fails(engine: Engine) -> None:
-    assert "Expected a list" in engine.error("f", "f/l/no_list", {"items": {"a": 1}})["message"] or True
-    answer = engine.call("f", "f/l/no_list", {"items": 5})
-    assert answer.status_code == 422
+    assert "Expected a list" in engine.error("f", "f/l/no_list", {"items": 5})["message"]
 
 
 def test_a_failure_ends_a_loop(engine: Engine) -> None:
@@ -658,12 +662,14 @@ def test_a_failure_ends_a_while_loop_with_its_error(engine: Engine) -> None:
     assert engine.error("f", "f/l/while_fails")["message"] == "broken"
 
 
-def test_a_while_loop_that_never_ends_can_be_cancelled(engine: Engine) -> None:
-    job_id = engine.queue("f", "f/l/endless")
-    while len(engine.job(job_id).get("flow_status", {"modules": [{}]})["modules"][0].get("flow_jobs", [])) < 10:
-        pass
+@pytest.mark.parametrize("name", ["endless", "endless_identity", "calls_itself"])
+def test_what_never_ends_can_be_cancelled(engine: Engine, name: str) -> None:
+    job_id = engine.queue("f", f"f/l/{name}")
+    wait_until(lambda: len(engine.api("GET", "jobs/list", params={"parent_job": job_id}).json()) > 0)
+    time.sleep(0.2)
     engine.api("POST", f"jobs_u/queue/cancel/{job_id}", json={"reason": "enough"})
     assert engine.finished(job_id)["canceled_reason"] == "enough"
+    wait_until(lambda: not engine.api("GET", "jobs/queue/list", params={"script_path_start": "f/l/"}).json())
 
 
 def test_the_first_step_of_an_iteration_has_the_input_as_previous_result(engine: Engine) -> None:
@@ -781,8 +787,7 @@ def test_exponential_retries_follow_constant_ones(engine: Engine, place: dict[st
 
 def test_a_retry_has_the_same_arguments(engine: Engine, place: dict[str, str]) -> None:
     engine.error("f", "f/r/same_arguments", place)
-    with open(place["place"]) as file:  # noqa: PTH123
-        seen = file.read().split()
+    seen = Path(place["place"]).read_text().split()
     assert (len(seen), len(set(seen))) == (3, 1)
 
 

@@ -27,7 +27,7 @@ def shared_gateway(shared_windmill: FakeWindmill) -> Iterator[GatewayProcess]:
 
 @pytest.fixture
 def gateway(windmill: FakeWindmill, shared_gateway: GatewayProcess) -> GatewayProcess:
-    """A gateway in front of `windmill`, with the address limit out of the way."""
+    """A gateway in front of `windmill`, with its limits out of the way."""
     return shared_gateway
 
 

@@ -185,6 +185,8 @@ def start(log: IO[str] | int, *arguments: str, **environment: str) -> subprocess
         "WINDMILL_WORKSPACE": "local",
         "WINDMILL_TOKEN": TOKEN,
         "GATEWAY_UNVERIFIED_LIMIT": "10000/minute",
+        "GATEWAY_SENDER_LIMIT": "off",
+        "GATEWAY_NUMBER_LIMIT": "off",
     } | environment
     return subprocess.Popen(
         [sys.executable, "-m", "gateway", *arguments],
@@ -200,19 +202,25 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
     return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
-def text_messages(*texts: str, sender: str | None = "4915200000017", prefix: str = "wamid.T") -> dict[str, Any]:
+def text_messages(
+    *texts: str,
+    sender: str | None = "4915200000017",
+    prefix: str = "wamid.T",
+    number: str = NUMBER,
+    at: int = 1790000000,
+) -> dict[str, Any]:
     """A delivery of text messages; without `sender` each is another person's."""
     messages = [
         {
             "id": f"{prefix}{index}",
             "from": sender or f"49152{index:08}",
-            "timestamp": "1790000000",
+            "timestamp": str(at),
             "type": "text",
             "text": {"body": text},
         }
         for index, text in enumerate(texts)
     ]
-    value = {"metadata": {"display_phone_number": "4930901820000", "phone_number_id": NUMBER}, "messages": messages}
+    value = {"metadata": {"display_phone_number": "4930901820000", "phone_number_id": number}, "messages": messages}
     change = {"field": "messages", "value": value}
     return {"object": "whatsapp_business_account", "entry": [{"id": "500900800700600", "changes": [change]}]}
 

@@ -3,7 +3,7 @@ import subprocess
 from ipaddress import ip_network
 
 import pytest
-from gateway_fakes import SECRET, TOKEN, start
+from gateway_fakes import ROOT, SECRET, TOKEN, start
 
 from gateway import config
 from gateway.config import VARIABLES, Config, ConfigError
@@ -64,6 +64,20 @@ def test_networks_of_both_families() -> None:
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy.internal"),
         ("GATEWAY_UNVERIFIED_LIMIT", "many"),
+        ("GATEWAY_SENDER_LIMIT", "many"),
+        ("GATEWAY_SENDER_LIMIT", "30"),
+        ("GATEWAY_SENDER_LIMIT", "30/fortnight"),
+        ("GATEWAY_SENDER_LIMIT", "30/minute; 0/hour"),
+        ("GATEWAY_SENDER_LIMIT", "-1/minute"),
+        ("GATEWAY_NUMBER_LIMIT", "600/minute; 9000/month"),
+        ("GATEWAY_LIMITS_URL", "127.0.0.1:6379"),
+        ("GATEWAY_LIMITS_URL", "http://127.0.0.1:6379"),
+        ("GATEWAY_LIMITS_URL", "valkey://"),
+        ("GATEWAY_LIMITS_URL", "valkey://host:port"),
+        ("GATEWAY_LIMITS_URL", "valkey://host:65536"),
+        ("GATEWAY_LIMITS_URL", "valkey://host/zero"),
+        ("GATEWAY_LIMITS_URL", "valkey://host?retry=yes"),
+        ("GATEWAY_LIMITS_URL", "valkey://[broken"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(variable: str, value: str) -> None:
@@ -73,6 +87,20 @@ def test_what_is_missing_or_wrong_is_named(variable: str, value: str) -> None:
     assert variable in caught.value.problems[0]
 
 
+def test_limits_of_messages() -> None:
+    assert [str(item) for item in load().sender_limit] == ["60 per 1 minute", "300 per 1 hour"]
+    assert [str(item) for item in load().number_limit] == ["1200 per 1 minute"]
+    assert [str(item) for item in load(GATEWAY_SENDER_LIMIT="5 per 10 seconds").sender_limit] == ["5 per 10 second"]
+    assert load(GATEWAY_SENDER_LIMIT="off", GATEWAY_NUMBER_LIMIT="0").sender_limit == ()
+    assert load(GATEWAY_SENDER_LIMIT="off", GATEWAY_NUMBER_LIMIT="0").number_limit == ()
+
+
+def test_where_limits_are_counted() -> None:
+    assert load().limits_url == load(GATEWAY_LIMITS_URL="memory://").limits_url == ""
+    for url in ("valkey://host", "valkeys://:p4ss@host:6380/1", "redis://:p4ss@[::1]:6379", "rediss://host/"):
+        assert load(GATEWAY_LIMITS_URL=url).limits_url == url
+
+
 def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         config.load({})
@@ -80,8 +108,15 @@ def test_every_problem_is_named_at_once() -> None:
 
 
 def test_no_secret_shows_in_the_repr() -> None:
-    shown = repr(load(META_APP_SECRETS="1:s3cret", META_VERIFY_TOKEN="v3rify", WINDMILL_TOKEN="t0ken"))
-    assert not re.search("s3cret|v3rify|t0ken", shown)
+    shown = repr(
+        load(
+            META_APP_SECRETS="1:s3cret",
+            META_VERIFY_TOKEN="v3rify",
+            WINDMILL_TOKEN="t0ken",
+            GATEWAY_LIMITS_URL="valkey://:p4ss@host",
+        )
+    )
+    assert not re.search("s3cret|v3rify|t0ken|p4ss", shown)
 
 
 @pytest.mark.parametrize("missing", [{}, {"META_APP_SECRETS": ""}, {"META_VERIFY_TOKEN": ""}, {"WINDMILL_TOKEN": ""}])
@@ -96,8 +131,23 @@ def test_the_process_refuses_to_start_without_a_secret(missing: dict[str, str]) 
     assert TOKEN not in errors
 
 
+def test_a_wrong_address_is_named_without_its_password() -> None:
+    process = start(subprocess.PIPE, GATEWAY_LIMITS_URL="valkey://:p4ss@host:port", GATEWAY_SENDER_LIMIT="lots")
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "gateway: GATEWAY_LIMITS_URL must be" in errors
+    assert "gateway: GATEWAY_SENDER_LIMIT must be" in errors
+    assert "p4ss" not in errors
+    assert "Traceback" not in errors
+
+
 def test_help_names_every_variable() -> None:
     process = start(subprocess.PIPE, "--help")
     text, _ = process.communicate(timeout=10)
     assert process.returncode == 0
     assert all(variable in text for variable in VARIABLES)
+
+
+def test_the_example_names_every_limit() -> None:
+    example = (ROOT / ".env.example").read_text()
+    assert all(f"#{variable}=" in example for variable in VARIABLES if "LIMIT" in variable)
