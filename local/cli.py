@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from db import backup, manage, server, verify
 from f.lib.caller_tokens import sign
-from local import bootstrap, check, control, database, metadata, push, say
+from local import admin, bootstrap, check, control, database, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -33,6 +33,7 @@ EXPECTED = (
     WindmillError,
     StackError,
     say.SayError,
+    admin.AdminError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -84,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
     token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
     token.add_argument("--chatbot", required=True, help="its slug or id")
     token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
@@ -168,6 +170,10 @@ def _say(options: argparse.Namespace) -> int:
     return 0
 
 
+def _admin(options: argparse.Namespace) -> int:
+    return admin.run(options, full_environment())
+
+
 def _mcp_token(options: argparse.Namespace) -> int:
     if not 0 < options.hours <= 24:
         raise SettingsError("--hours must be more than 0 and at most 24")
@@ -202,7 +208,8 @@ def _db(options: argparse.Namespace) -> int:
     environment = full_environment()
     settings = load(environment)
     credentials = Credentials.load(settings.data_dir)
-    passwords = {r: p for r, n in (("app", "APP_PASSWORD"), ("backup", "BACKUP_PASSWORD")) if (p := environment.get(n))}
+    names = {role: f"{role.upper()}_PASSWORD" for role in ("app", "manager", "backup")}
+    passwords = {role: password for role, name in names.items() if (password := environment.get(name))}
     running = find_running(settings.data_dir)
     with database.reachable(running.settings if running else settings, credentials) as databases:
         url = databases.owner_url

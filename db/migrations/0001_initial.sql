@@ -6,6 +6,7 @@
 -- owner   owns tables and runs migrations. Forced row-level security would silently hide rows even
 --         from an owner, hence an explicit policy for it on every table.
 -- app     what scripts log in as: owns nothing, sees one organisation at a time.
+-- manager what the scripts of f/admin log in as: changes the settings of one organisation at a time.
 -- router  cannot log in. Owns the few security-definer functions that find out whose a number, an
 --         API key or a stranded conversation is, and sees just the columns these need.
 -- backup  reads everything.
@@ -13,7 +14,7 @@ do $$
 declare
   role_name text;
 begin
-  foreach role_name in array array['owner', 'app', 'router', 'backup'] loop
+  foreach role_name in array array['owner', 'app', 'manager', 'router', 'backup'] loop
     if not exists (select from pg_roles where rolname = role_name) then
       execute format('create role %I nologin', role_name);
     end if;
@@ -110,6 +111,7 @@ create table chatbots (
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  handoff_minutes integer not null default 720 check (handoff_minutes between 1 and 43200),
   primary key (organization_id, id),
   unique (organization_id, slug),
   check (model_provider = 'demo' or model_resource_path is not null)
@@ -124,6 +126,7 @@ comment on column chatbots.fallback_models is
 comment on column chatbots.max_seconds is 'Cap of one turn, like max_steps (answers of a model), max_tokens and max_cost.';
 comment on column chatbots.max_cost is 'In the currency of model_prices; null: no cap.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
+comment on column chatbots.handoff_minutes is 'How long the bot stays silent after a person of the business wrote.';
 
 create table whatsapp_numbers (
   phone_number_id text primary key,
@@ -134,12 +137,19 @@ create table whatsapp_numbers (
   display_phone_number text not null,
   access_token_path text not null,
   created_at timestamptz not null default now(),
+  held_since timestamptz,
+  held_reason text,
+  probe_at timestamptz,
+  probes integer not null default 0,
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
   unique (organization_id, phone_number_id)
 );
 create index on whatsapp_numbers (waba_id);
 comment on column whatsapp_numbers.app_id is 'Meta app whose secret must have signed a delivery for this number.';
 comment on column whatsapp_numbers.access_token_path is 'Windmill variable with the token.';
+comment on column whatsapp_numbers.held_since is
+  'Since when Meta refuses to send for a reason that a person must see to; replies wait. Null: it sends.';
+comment on column whatsapp_numbers.probe_at is 'From when one reply may try whether the number sends again.';
 
 -- Conversations --------------------------------------------------------------------------------
 create table contacts (
@@ -149,13 +159,16 @@ create table contacts (
   wa_id text,
   profile_name text,
   created_at timestamptz not null default now(),
+  merged_into uuid,
   primary key (organization_id, id),
   unique (organization_id, user_id),
   unique (organization_id, wa_id),
-  check (user_id is not null or wa_id is not null)
+  foreign key (organization_id, merged_into) references contacts (organization_id, id),
+  check (user_id is not null or wa_id is not null or merged_into is not null)
 );
 comment on column contacts.user_id is 'Business-scoped user id (BSUID), the key where Meta sends one.';
 comment on column contacts.wa_id is 'Phone number; absent for people who show a username only.';
+comment on column contacts.merged_into is 'The same person: who this contact turned out to be after a change of number or id.';
 
 create table conversations (
   organization_id uuid not null references organizations,
@@ -169,6 +182,15 @@ create table conversations (
   lease_until timestamptz,
   resumed_at timestamptz,
   created_at timestamptz not null default now(),
+  handed_over_at timestamptz,
+  handed_over_until timestamptz,
+  handed_over_by text check (handed_over_by in ('bot', 'person', 'operator')),
+  handover_reason text,
+  handover_turn_id uuid,
+  handed_back_at timestamptz,
+  handed_back_by text check (handed_back_by in ('time', 'operator')),
+  handback_note text,
+  waits_until timestamptz,
   primary key (organization_id, id),
   unique (organization_id, phone_number_id, contact_id),
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
@@ -178,6 +200,29 @@ create table conversations (
 comment on column conversations.lease_fence is 'Grows with every lease; a write under an older number is refused.';
 comment on column conversations.lease_holder is 'The flow run that holds the lease; null when it is free.';
 comment on column conversations.resumed_at is 'When the sweep last took this conversation up.';
+comment on column conversations.mode is 'person: a person of the business answers, the bot stores and stays silent.';
+comment on column conversations.handed_over_at is
+  'With handover_reason and handed_back_at: the present or the last hand-over, which the bot is told of.';
+comment on column conversations.handover_turn_id is
+  'The turn in which the bot itself called for a person: it still says so. Null once a person wrote.';
+comment on column conversations.waits_until is 'WhatsApp said "later": the turn is not taken up before.';
+
+-- Whoever only says that a person answers hands over for the time that the chatbot sets.
+create function stamp_handover() returns trigger language plpgsql set search_path = pg_catalog, public as $$
+begin
+  new.handed_over_until := greatest(
+    case when old.mode = 'person' then old.handed_over_until end,
+    now() + (select c.handoff_minutes from chatbots c
+             where (c.organization_id, c.id) = (new.organization_id, new.chatbot_id)) * interval '1 minute');
+  if old.mode = 'bot' then
+    new.handed_over_at := now();
+  end if;
+  return new;
+end
+$$;
+create trigger stamp_handover before update of mode on conversations for each row
+  when (new.mode = 'person' and new.handed_over_until is not distinct from old.handed_over_until)
+  execute function stamp_handover();
 
 create table turns (
   organization_id uuid not null references organizations,
@@ -198,6 +243,9 @@ create table turns (
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id)
 );
+alter table conversations
+  add foreign key (organization_id, handover_turn_id) references turns (organization_id, id)
+    on delete set null (handover_turn_id);
 create unique index turns_one_open on turns (organization_id, conversation_id) where finished_at is null;
 comment on table turns is
   'One answer to one or more messages. A conversation has at most one open turn; a run that takes the lease takes it over.';
@@ -231,6 +279,7 @@ create table webhook_events (
 );
 create index webhook_events_open on webhook_events (organization_id, conversation_id) where outcome is null;
 create index webhook_events_stranded on webhook_events (stored_at) where outcome is null;
+create index webhook_events_turn on webhook_events (organization_id, turn_id) where turn_id is not null;
 comment on table webhook_events is 'Every inbound message once, with how it ended.';
 
 create table messages (
@@ -245,12 +294,20 @@ create table messages (
   sent_at timestamptz not null default now(),
   received_at timestamptz not null default now(),
   position integer not null default 0,
+  note text,
+  reply_to text,
+  revoked_at timestamptz,
   primary key (organization_id, id),
   foreign key (organization_id, conversation_id) references conversations (organization_id, id),
   foreign key (organization_id, turn_id) references turns (organization_id, id)
 );
 create unique index messages_inbound on messages (organization_id, conversation_id, wamid) where direction = 'in';
 create index messages_history on messages (organization_id, conversation_id, sent_at, received_at, position);
+create unique index messages_of_people on messages (organization_id, conversation_id, wamid) where author = 'person';
+create index messages_wamid on messages (organization_id, wamid) where wamid is not null;
+comment on column messages.note is 'What the message says besides its words, such as [forwarded].';
+comment on column messages.reply_to is 'Meta''s id of the message that it answers, reacts to or corrects.';
+comment on column messages.revoked_at is 'When its author deleted it; the model does not read it any more.';
 
 create table outbox (
   organization_id uuid not null references organizations,
@@ -260,7 +317,8 @@ create table outbox (
   message_id uuid not null,
   position integer not null,
   body text not null check (char_length(body) between 1 and 4096),
-  state text not null default 'pending' check (state in ('pending', 'sending', 'sent', 'failed', 'uncertain')),
+  state text not null default 'pending'
+    check (state in ('pending', 'sending', 'sent', 'failed', 'uncertain', 'dropped')),
   attempts integer not null default 0,
   claimed_at timestamptz,
   settled_at timestamptz,
@@ -277,7 +335,8 @@ create table outbox (
 );
 create index outbox_open on outbox (claimed_at) where state = 'sending';
 create index outbox_wamid on outbox (organization_id, wamid) where wamid is not null;
-comment on column outbox.state is 'What we know of the call; delivery_status is what Meta said of the message afterwards.';
+comment on column outbox.state is
+  'What we know of the call; delivery_status is what Meta said of the message afterwards. dropped: a person answers.';
 
 create table usage_logs (
   organization_id uuid not null references organizations,
@@ -587,6 +646,18 @@ create unique index system_alerts_open on system_alerts (organization_id, kind, 
 comment on column system_alerts.organization_id is 'Null: for the operators of the installation.';
 comment on column system_alerts.subject is 'The id of what it is about; with kind it makes repeats one alert.';
 
+create table failed_runs (
+  job_id uuid primary key,
+  path text not null,
+  created_at timestamptz not null,
+  attempts integer not null default 0,
+  next_at timestamptz not null default now(),
+  settled text
+);
+create index failed_runs_due on failed_runs (path, next_at) where settled is null;
+comment on table failed_runs is 'Runs that ended without success, as the sweep remembers them for some days.';
+comment on column failed_runs.settled is 'Why it is not repeated (any more).';
+
 create index system_alerts_unresolved on system_alerts (last_at) where resolved_at is null;
 
 create table alert_channels (
@@ -654,9 +725,11 @@ revoke insert, update on alert_channels from app;
 grant update (next_at, told_at, failures, error) on alert_channels to app;
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
+grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
 grant insert on unrouted_events to app;
+grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;
 grant select on all sequences in schema public to backup;
 
@@ -669,16 +742,19 @@ create policy operator_notice on notices to app
   using (organization_id is null) with check (organization_id is null);
 
 -- Routing --------------------------------------------------------------------------------------
-grant select (phone_number_id, organization_id, app_id, waba_id) on whatsapp_numbers to router;
+grant select (phone_number_id, organization_id, app_id, waba_id, held_since, probe_at) on whatsapp_numbers to router;
 grant select (organization_id, id, key_hash, scopes, expires_at, revoked_at) on api_keys to router;
 grant select (organization_id, id, conversation_id, outcome, stored_at) on webhook_events to router;
-grant select (organization_id, id, lease_holder, lease_until, resumed_at) on conversations to router;
+grant select (organization_id, id, phone_number_id, contact_id, lease_holder, lease_until, resumed_at, waits_until)
+  on conversations to router;
+grant select (organization_id, id, user_id, wa_id) on contacts to router;
 grant select (organization_id, id, conversation_id, state, claimed_at) on outbox to router;
 grant select (organization_id, id, is_enabled, refreshed_at, refresh_tried_at) on org_integrations to router;
 create policy route on whatsapp_numbers for select to router using (true);
 create policy route on api_keys for select to router using (true);
 create policy route on webhook_events for select to router using (outcome is null);
 create policy route on conversations for select to router using (true);
+create policy route on contacts for select to router using (true);
 create policy route on outbox for select to router using (state = 'sending');
 grant select (organization_id, turn_id, reserved_at) on token_reservations to router;
 create policy route on token_reservations for select to router using (true);
@@ -717,19 +793,27 @@ create function route_api_key(hash text) returns table (organization_id uuid, ap
     where k.key_hash = hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
   end;
 
--- Conversations with a message that nobody works on: older than `age`, no live lease, not just resumed.
+-- Conversations with a message that nobody works on: older than `age`, no live lease, not just resumed, not told to
+-- wait. Those of a held number wait for its release; one of them is the probe, and what is a day old ends.
 create function stranded_conversations(age interval, most integer)
   returns table (organization_id uuid, conversation_id uuid)
   language sql stable security definer set search_path = pg_catalog, public
   begin atomic
-    select c.organization_id, c.id
-    from (select e.organization_id, e.conversation_id, min(e.stored_at) as oldest
-          from webhook_events e where e.outcome is null and e.stored_at < now() - age
-          group by 1, 2) as waiting
-    join conversations c on (c.organization_id, c.id) = (waiting.organization_id, waiting.conversation_id)
-    where (c.lease_holder is null or c.lease_until < now())
-      and (c.resumed_at is null or c.resumed_at < now() - interval '60 seconds')
-    order by waiting.oldest limit most;
+    select s.organization_id, s.id
+    from (select c.organization_id, c.id, waiting.oldest,
+                 n.held_since is null or waiting.newest < now() - interval '24 hours' as is_free,
+                 n.probe_at <= now() and row_number() over (partition by c.phone_number_id, n.held_since is not null
+                                                            order by waiting.newest desc, c.id) = 1 as is_probe
+          from (select e.organization_id, e.conversation_id, min(e.stored_at) as oldest, max(e.stored_at) as newest
+                from webhook_events e where e.outcome is null and e.stored_at < now() - age
+                group by 1, 2) as waiting
+          join conversations c on (c.organization_id, c.id) = (waiting.organization_id, waiting.conversation_id)
+          join whatsapp_numbers n on n.phone_number_id = c.phone_number_id
+          where (c.lease_holder is null or c.lease_until < now())
+            and (c.resumed_at is null or c.resumed_at < now() - interval '60 seconds')
+            and (c.waits_until is null or c.waits_until < now())) as s
+    where s.is_free or s.is_probe
+    order by s.oldest limit most;
   end;
 
 -- Sends whose process is gone: what may have gone out is settled as uncertain, never sent again.
@@ -841,6 +925,18 @@ create function stale_integrations(age interval, most integer)
     order by i.refresh_tried_at nulls first limit most;
   end;
 
+-- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.
+create function find_conversations(wanted uuid, contact text)
+  returns table (organization_id uuid, conversation_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select c.organization_id, c.id from conversations c where c.id = wanted
+    union
+    select c.organization_id, c.id from contacts k
+    join conversations c on (c.organization_id, c.contact_id) = (k.organization_id, k.id)
+    where k.wa_id = contact or k.user_id = contact;
+  end;
+
 -- They are router's, and for scripts and the owner only.
 grant create on schema public to router;
 do $$
@@ -899,4 +995,112 @@ comment on column outcome_ledger.outcome is 'open: it has none yet; is_overdue, 
 comment on column outcome_ledger.delivery is 'What we know of the reply''s call; delivery_status is what Meta said afterwards.';
 comment on column outcome_ledger.seconds is 'From storing the message to its outcome, or until now.';
 grant select on outcome_ledger to app, backup;
+
+-- Administration -------------------------------------------------------------------------------
+-- manager is what f/admin logs in as. It changes the settings of one organisation at a time; the scripts
+-- that read customers' words (app) cannot. Neither can take anything away from the record of changes.
+create table operator_keys (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  key_prefix text not null,
+  key_hash text not null unique check (key_hash ~ '^[0-9a-f]{64}$'),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  revoked_at timestamptz
+);
+comment on table operator_keys is 'Keys of the installation''s operators, as hashes; scripts see them through route_operator_key alone.';
+
+create table audit_log (
+  id bigint generated always as identity primary key,
+  organization_id uuid references organizations,
+  at timestamptz not null default now(),
+  actor_kind text not null check (actor_kind in ('operator_key', 'api_key', 'windmill')),
+  actor text not null,
+  action text not null,
+  target text not null,
+  target_id text,
+  old jsonb,
+  new jsonb,
+  job_id uuid
+);
+create index audit_log_of_organization on audit_log (organization_id, id);
+comment on table audit_log is 'Who did or looked at what through f/admin. Never a secret, never a customer''s words.';
+comment on column audit_log.organization_id is 'Null: the installation as a whole.';
+comment on column audit_log.actor is 'The key''s id, or the Windmill user.';
+
+alter table audit_log enable row level security, force row level security;
+create policy owner_all on audit_log to owner using (true) with check (true);
+create policy backup_read on audit_log for select to backup using (true);
+create policy tenant on audit_log to app using (organization_id = (select current_organization()))
+  with check (organization_id = (select current_organization()));
+grant select on audit_log to app;
+create policy installation on audit_log for insert to manager with check (organization_id is null);
+grant select, insert on audit_log to manager;
+grant select on operator_keys, audit_log to backup;
+
+grant usage on schema public to manager;
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['organizations', 'api_keys', 'chatbots', 'whatsapp_numbers', 'org_integrations',
+                             'chatbot_tools', 'contacts', 'conversations', 'messages', 'webhook_events', 'turns',
+                             'usage_logs', 'quota_usage', 'audit_log']
+  loop
+    execute format('create policy manage on %I to manager using (organization_id = (select current_organization()))'
+                   ' with check (organization_id = (select current_organization()))', name);
+  end loop;
+end
+$$;
+grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_integrations to manager;
+grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
+grant select, insert, delete on chatbot_tools to manager;
+grant select on plans, usage_logs, quota_usage, turns to manager;
+grant select (organization_id, id, user_id, wa_id) on contacts to manager;
+grant select on conversations to manager;
+grant select (organization_id, conversation_id, direction, sent_at) on messages to manager;
+grant select (organization_id, conversation_id, stored_at, outcome) on webhook_events to manager;
+
+grant select (id, key_hash, expires_at, revoked_at), update (revoked_at) on operator_keys to router;
+grant select (organization_id, slug, name, plan_code, created_at) on organizations to router;
+create policy route on organizations for select to router using (true);
+
+-- Which operator's key this is, given its SHA-256 in hex; nothing once it is revoked or expired. Until the end
+-- of the transaction it cannot be revoked.
+create function route_operator_key(hash text) returns table (operator_key_id uuid)
+  language sql volatile security definer set search_path = pg_catalog, public
+  begin atomic
+    select k.id from operator_keys k
+    where k.key_hash = hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    for share;
+  end;
+
+-- The organisation that an operator names by slug or id.
+create function route_organization(wanted text) returns uuid
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select o.organization_id from organizations o where o.slug = wanted or o.organization_id::text = wanted;
+  end;
+
+-- The organisations of the installation, in the order of their slugs, after `previous`.
+create function known_organizations(previous text, most integer)
+  returns table (organization_id uuid, slug text, name text, plan_code text, created_at timestamptz)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select o.organization_id, o.slug, o.name, o.plan_code, o.created_at from organizations o
+    where o.slug > previous order by o.slug limit most;
+  end;
+
+grant create on schema public to router;
+alter function route_operator_key(text) owner to router;
+alter function route_organization(text) owner to router;
+alter function known_organizations(text, integer) owner to router;
+revoke create on schema public from router;
+set local role router;
+revoke execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
+  from public;
+grant execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
+  to manager, owner;
+grant execute on function route_api_key(text) to manager;
+set local role owner;
 reset role;

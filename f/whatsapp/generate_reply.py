@@ -20,7 +20,7 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.logs import log, logged, note
 from f.usage import quotas
 from f.whatsapp import queries
-from f.whatsapp.cloud_api import CloudApi
+from f.whatsapp.cloud_api import TOO_LATE, CloudApi
 from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 from f.whatsapp.replies import split_reply, to_markup
@@ -53,8 +53,8 @@ def main(
     Each call of a tool is recorded before it is made, and a repeated step does not make it again.
     When no model of the chatbot's answers, the reply is its fallback text, with an alert. When a quota is
     used up no model is asked, and the reply is one notice a period, or none. Returns `state`:
-    "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
-    "superseded" when another run has taken the conversation over.
+    "generated" (also when an earlier attempt did it), "handed_over" (also when a person wrote while the
+    model was thinking), "nothing waits", or "superseded" when another run has taken the conversation over.
     """
     this = Turn.of(turn)
     with connect(database) as connection:
@@ -66,11 +66,11 @@ def main(
             answer, error = Answer(), None
             if context["refusal"] is None:
                 answer, error = think(connection, this, context, models or {}, tool_servers)
-            write(connection, this, context, answer, error)
+            state = write(connection, this, context, answer, error)
             reader.join(timeout=5)
         except LeaseLost:
             return {"state": "superseded"}
-    return {"state": "generated"}
+    return {"state": state}
 
 
 def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
@@ -79,10 +79,12 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return {"state": "generated"}
-        # The turn that hands over still says so; later ones are silent.
-        if conversation["mode"] == "person" and not generated["hands_over"]:
+        if conversation["is_handed_over"]:
             connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
             return {"state": "handed_over"}
+        connection.execute(queries.REFUSE_REVOKED, turn.parameters)
+        if connection.execute(queries.FAIL_TOO_LATE, {**turn.parameters, "outcome_reason": TOO_LATE}).rowcount:
+            raise_alert(connection, turn.organization_id, "reply_failed", turn.conversation_id, {"reason": TOO_LATE})
         values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
         waiting = connection.execute(queries.READ_WAITING, values).fetchall()
         if not waiting:
@@ -98,6 +100,7 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
             "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
             "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
+            "handover": connection.execute(queries.READ_HANDOVER, values).fetchone(),
         }
 
 
@@ -142,7 +145,7 @@ def think(
         tools, earlier = prepare_tools(connection, turn, context, tool_servers)
         run_loop(
             chain,
-            build_messages(chatbot, context["history"], context["waiting"], tools, earlier),
+            build_messages(chatbot, context["history"], context["waiting"], tools, earlier, context["handover"]),
             tools=tools,
             limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
             answer=answer,
@@ -185,10 +188,10 @@ def prepare_tools(
     return list(tools.values()), earlier
 
 
-def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> None:
-    """Reply, usage and the turn's record, all or nothing, under the lease."""
+def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> str:
+    """Reply, usage and the turn's record, all or nothing, under the lease; no reply once a person has written."""
     with tenant(connection, turn.organization_id):
-        hold_lease(connection, turn)
+        conversation = hold_lease(connection, turn)
         note_answer(context, answer, error)
         values = {
             **turn.parameters,
@@ -202,14 +205,15 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         }
         generated = connection.execute(queries.READ_TURN, values).fetchone()
         if generated is None or generated["generated_at"] is not None:
-            return  # the same step, started twice, was faster
+            return "generated"  # the same step, started twice, was faster
         connection.execute(queries.ATTACH_EVENTS, values)
-        if context["refusal"] is not None:
-            ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
-            is_told = quotas.refuse(connection, *ids, context["refusal"])
-            answer.text = (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
-        for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
-            connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
+        if conversation["is_handed_over"]:
+            connection.execute(queries.HAND_OVER_EVENTS, values)
+        else:
+            if context["refusal"] is not None:
+                answer.text = notice(connection, turn, context)
+            for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
+                connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(
                 queries.STORE_USAGE,
@@ -229,6 +233,14 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
             details = {"reason": error, "tried": tried, **turn.parameters}
             raise_alert(connection, turn.organization_id, "model_failed", answer.model, details)
         report_keys(connection, turn, answer)
+    return "handed_over" if conversation["is_handed_over"] else "generated"
+
+
+def notice(connection: Connection, turn: Turn, context: dict[str, Any]) -> str:
+    """What a person is told when a quota is used up: once a period."""
+    ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
+    is_told = quotas.refuse(connection, *ids, context["refusal"])
+    return (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
 
 
 def note_answer(context: dict[str, Any], answer: Answer, error: str | None) -> None:

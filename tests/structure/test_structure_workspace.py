@@ -23,7 +23,11 @@ DATABASE_MODULES = {
     "f/whatsapp/leases",
     "f/agent/tool_records",
     "f/usage/quotas",
+    "f/whatsapp/contacts",
     "f/ops/ledger",
+    "f/lib/api_auth",
+    "f/admin/desk",
+    "f/admin/api_keys",
 }
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
