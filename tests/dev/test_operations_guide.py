@@ -13,6 +13,7 @@ from f.ops.news import KINDS
 from local.cli import build_parser
 
 ROOT = Path(__file__).parents[2]
+RAISERS = ("raise_alert", "raise_alerts")
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -21,7 +22,7 @@ def kinds_raised() -> set[str]:
     found: set[str] = set()
     for path in [*ROOT.glob("f/**/*.py"), *ROOT.glob("mcp_servers/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "raise_alert":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISERS:
                 found |= {arg.value for arg in node.args[2:3] if isinstance(arg, ast.Constant)}
     return found
 

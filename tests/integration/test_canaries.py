@@ -97,7 +97,10 @@ def converse(stack: RunningStack, model_number: str) -> list[str]:
     wamids = plain.write(f"How much is a check-up? {WORD}") + modelled.write(f"hola {WORD}")
     odd = strange.message(text={"body": WORD}, timestamp=WORD, errors=WORD, context=[WORD])
     assert strange.post(strange.body(odd)) == 200
-    assert strange.post(strange.body(strange.message(type=WORD, **{WORD: WORD}))) == 200
+    assert (
+        strange.post(strange.body(strange.message(type="kind_of_next_year", **{WORD: WORD}, kind_of_next_year=[WORD])))
+        == 200
+    )
     assert strange.post(f'{{"object": "{WORD}", "entry": [{WORD}'.encode()) == 400
     assert strange.post(plain.body(plain.message(WORD)), **{"x-hub-signature-256": f"sha256={WORD}"}) == 401
     unheard.write(WORD, number="999000999000999")
