@@ -37,7 +37,7 @@ create extension if not exists vector;
 set local role owner;
 
 revoke create on schema public from public;
-grant usage on schema public to app, router, backup;
+grant usage on schema public to app, manager, router, backup;
 
 -- Objects: a restored database has all that follows from its backup ------------------------------
 
@@ -731,7 +731,6 @@ grant delete on token_reservations to app;
 grant insert on unrouted_events to app;
 grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;
-grant select on all sequences in schema public to backup;
 
 -- Alerts of the installation itself name no organisation; every script may raise and count them.
 create policy operator_alert on system_alerts to app
@@ -1038,7 +1037,6 @@ create policy installation on audit_log for insert to manager with check (organi
 grant select, insert on audit_log to manager;
 grant select on operator_keys, audit_log to backup;
 
-grant usage on schema public to manager;
 do $$
 declare
   name text;
@@ -1103,4 +1101,7 @@ grant execute on function route_operator_key(text), route_organization(text), kn
   to manager, owner;
 grant execute on function route_api_key(text) to manager;
 set local role owner;
+
+-- Numbers of rows to come are part of a backup.
+grant select on all sequences in schema public to backup;
 reset role;
