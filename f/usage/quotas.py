@@ -119,6 +119,8 @@ class Meter:
             self._settle(used)
 
     def _settle(self, used: int) -> None:
+        # The month first, always: twins of a step come one after the other, and none waits for one that waits for it.
+        _lock_month(self._connection, self._values)
         row = self._connection.execute(queries.RELEASE, {**self._values, "used": used}).fetchone()
         if row and used:
             limit = _limits(self._connection, self._values)["monthly_tokens"]
