@@ -118,7 +118,6 @@ class Meter:
         with self._transaction():
             self._settle(used)
 
-<<<<<<< HEAD
     def _settle(self, used: int) -> dict[str, Any]:
         """Returns the month's row as it is then. It is locked before anything else, so that no two runs deadlock."""
         month = _lock_month(self._connection, self._values)
@@ -130,13 +129,6 @@ class Meter:
             self._connection.execute(queries.SETTLE, {**self._values, **values})
             month = _lock_month(self._connection, self._values)
         if used:
-=======
-    def _settle(self, used: int) -> None:
-        # The month first, always: twins of a step come one after the other, and none waits for one that waits for it.
-        _lock_month(self._connection, self._values)
-        row = self._connection.execute(queries.RELEASE, {**self._values, "used": used}).fetchone()
-        if row and used:
->>>>>>> handoff
             limit = _limits(self._connection, self._values)["monthly_tokens"]
             _warn(self._connection, self._values["organization_id"], TOKENS, month["month"], month["tokens"], limit)
         return month
