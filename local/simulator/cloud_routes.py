@@ -37,7 +37,8 @@ class CloudRoutes:
             except (json.JSONDecodeError, UnicodeDecodeError):
                 raise GraphError(100, "The body must be JSON.") from None
             on = "read" if isinstance(call, MarkRead) else "send"
-            fault = self._faults.take(on, number.phone_number_id)
+            person = None if isinstance(call, MarkRead) else call.to or call.recipient
+            fault = self._faults.take(on, number.phone_number_id, person)
             return await self._fail(request, number, call, fault) if fault else self._answer(number, call)
         except GraphError as error:
             return web.json_response(error.body(), status=error.status)
@@ -71,6 +72,10 @@ class CloudRoutes:
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
             return self._answer(number, call)
+        if fault.kind == "late":
+            answer = self._answer(number, call)
+            await asyncio.sleep(fault.seconds)
+            return answer
         if fault.kind == "error":
             raise GraphError(fault.code, "A failure that was ordered.", status=fault.status)
         if fault.kind == "html":
