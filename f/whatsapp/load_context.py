@@ -1,15 +1,24 @@
 """Step 1: store the message, then try to become the one run that answers its conversation."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.runs import has_failed_before
 from f.whatsapp import queries
 from f.whatsapp.deliveries import Inbound, parse_message
 from f.whatsapp.leases import take_lease
+
+#: Seconds that a turn waits when its message had to wait for the database: longer than the flow's pause between two
+#: attempts (30 s and a tenth), so that what the person wrote before is there, and shorter than the lease.
+LATE_SECONDS = 40
+
+#: An attempt that failed is at least 2 s ago, the first pause of the flow's retry, and at most as long as all of it.
+LATE_AGES = (timedelta(seconds=1.5), timedelta(hours=1))
 
 
 def main(database: dict, delivery: str | None = None, conversation: dict | None = None) -> dict:
@@ -24,14 +33,29 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
     """
     job_id = os.environ.get("WM_FLOW_JOB_ID") or os.environ["WM_JOB_ID"]
     with connect(database) as connection:
+        late = False
         if delivery is not None:
-            found = store(connection, parse_message(delivery), job_id)
+            inbound = parse_message(delivery)
+            found = store(connection, inbound, job_id)
             if found["state"] != "stored":
                 return found
             conversation = found
+            late = is_late(inbound, job_id)
         if conversation is None:
             raise ValueError("give either `delivery` or `conversation`")
-        return begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id)
+        begun = begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id)
+        return begun | {"merge_seconds": LATE_SECONDS} if late and begun["state"] == "working" else begun
+
+
+def is_late(inbound: Inbound, job_id: str) -> bool:
+    """Whether this message had to wait for the database. Others of the same person may still be in their pause between
+    two attempts, earlier ones too: answered as soon as it is stored, each would be answered in the order of pauses.
+    """
+    if not LATE_AGES[0] < datetime.now(UTC) - inbound.received_at < LATE_AGES[1]:
+        return False
+    import wmill  # a third of a second that hardly any message needs
+
+    return has_failed_before(wmill.Windmill(), job_id)
 
 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:

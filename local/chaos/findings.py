@@ -53,7 +53,7 @@ class Findings:
     accepted: int = 0
     bursts: int = 0
     runs_broken: int = 0
-    #: Faults that never came, since the run did not pass their point.
+    #: Faults that never came, since the run did not pass their point; `unmet` names them.
     not_met: int = 0
     uncertain: int = 0
     lost: int = 0
@@ -66,6 +66,7 @@ class Findings:
     late: int = 0
     slowest: float = 0.0
     skipped: str = ""
+    unmet: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,7 +99,8 @@ def examine(world: World, cases: Sequence[Case]) -> Findings:
         if line["act"] != "record":
             met[line["person"]] = max(met.get(line["person"], 0), line["at"])
     found.runs_broken = sum(person in met for person in people)
-    found.not_met = sum(person in world.planned and person not in met for person in people)
+    found.unmet = [case.name for case in cases if case.person in world.planned and case.person not in met]
+    found.not_met = len(found.unmet)
     for case in cases:
         trouble = max(met.get(case.person, 0.0), case.trouble_ended_at)
         look = _Look(found, case, alerts, trouble)

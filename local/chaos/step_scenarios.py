@@ -40,13 +40,14 @@ def continued_turn(world: World, case: Case) -> None:
     world.write(case)
 
 
-def case_at(run: Run, place: Point, act: str, **more: object) -> Case:
-    """A conversation in which `act` happens at the point."""
+def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) -> Case:
+    """A conversation in which `act` happens at the point, in `times` processes that pass it one after the other."""
     world = run.world
     sort, step, point = place
 
     def write(case: Case) -> None:
-        world.plan(case.person, step, point, act, **more)
+        for _ in range(times):
+            world.plan(case.person, step, point, act, **more)
         if sort == "plain":
             world.write(case)
         else:
@@ -61,6 +62,14 @@ def killed_at_every_point(run: Run) -> Findings:
     `uncertain` with an alert, within three minutes."""
     places = points(run)
     cases = [case_at(run, place, "kill") for _ in range(run.size.each) for place in places]
+    return run.wave(cases, at_once=96)
+
+
+@scenario(fresh=True)
+def killed_again_and_again(run: Run) -> Findings:
+    """Each step killed four times in a row at a commit or call, so that the flow's own retry has to begin anew."""
+    wanted = [p for p in points(run) if p[0] == "plain" and p[1] in STEPS and any(word in p[2] for word in COMMITS)]
+    cases = [case_at(run, place, "kill", times=4) for place in wanted for _ in range(max(1, min(3, run.size.each)))]
     return run.wave(cases, at_once=96)
 
 

@@ -72,10 +72,6 @@ class CloudRoutes:
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
             return self._answer(number, call)
-        if fault.kind == "late":
-            answer = self._answer(number, call)
-            await asyncio.sleep(fault.seconds)
-            return answer
         if fault.kind == "error":
             raise GraphError(fault.code, "A failure that was ordered.", status=fault.status)
         if fault.kind == "html":
@@ -89,6 +85,8 @@ class CloudRoutes:
             fails_with = GraphError(fault.code, "A failure that was ordered.") if fault.kind == "failed" else None
             taken = self._phones.receive(number, call, fails_with=fails_with, statuses=fault.statuses)
             answer = web.json_response(taken)
+        if fault.kind == "late":
+            await asyncio.sleep(fault.seconds)
         return reset(request) if fault.kind == "lost" else answer
 
 

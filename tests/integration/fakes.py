@@ -102,6 +102,8 @@ class FakeWindmill:
     def __init__(self) -> None:
         self.started: dict[str, tuple[str, dict[str, Any]]] = {}
         self._failed: list[dict[str, Any]] = []
+        #: Runs that are under way, by id.
+        self.runs: dict[str, dict[str, Any]] = {}
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -127,7 +129,8 @@ class FakeWindmill:
                     answer(self, 200, found[begin : begin + int(asked["per_page"])])
                 else:
                     job_id = address.path.removeprefix("/api/w/local/jobs_u/get/")
-                    answer(self, 200, next(run for run in fake._failed if run["id"] == job_id))
+                    known = fake.runs | {run["id"]: run for run in fake._failed}
+                    answer(self, 200 if job_id in known else 404, known.get(job_id, {}))
 
             def log_message(self, format: str, *args: object) -> None:
                 """Not of interest."""
