@@ -62,3 +62,42 @@ insert into whatsapp_numbers
   ('100000000000002', '22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002',
    'demo-app', '200000000000002', '+44 117 496 0102', 'f/whatsapp/access_token_harbour_dental')
 on conflict do nothing;
+
+-- Tools: each demo tenant has our three servers, a price table and questions for leads.
+insert into org_integrations (organization_id, kind, name)
+select o.organization_id, 'own', s.name
+from organizations o cross join (values ('pricing_calculator'), ('lead_capture'), ('contact_owner')) as s (name)
+where o.slug in ('bicis-ribera', 'harbour-dental')
+on conflict do nothing;
+
+insert into chatbot_tools (organization_id, chatbot_id, integration_id, tool_name)
+select i.organization_id, c.id, i.id, t.tool
+from org_integrations i
+join chatbots c using (organization_id)
+join (values ('pricing_calculator', 'calculate_pricing'), ('lead_capture', 'capture_lead'),
+             ('contact_owner', 'contact_owner')) as t (server, tool) on t.server = i.name
+where c.slug in ('bicis-ribera', 'harbour-dental') and i.kind = 'own'
+on conflict do nothing;
+
+insert into pricing_tiers
+  (organization_id, product, tier, unit, min_volume, max_volume, unit_price, currency) values
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'básico', 'bici al año', 5, 19, 59, 'EUR'),
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'básico', 'bici al año', 20, 99, 49.5, 'EUR'),
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'básico', 'bici al año', 100, 500, 42.75, 'EUR'),
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'completo', 'bici al año', 5, 19, 95, 'EUR'),
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'completo', 'bici al año', 20, 99, 82.5, 'EUR'),
+  ('11111111-1111-4111-8111-111111111111', 'mantenimiento de flotas', 'completo', 'bici al año', 100, 500, 74.25, 'EUR'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'essential', 'employee', 10, 49, 44, 'GBP'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'essential', 'employee', 50, 199, 39.5, 'GBP'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'essential', 'employee', 200, 1000, 35.25, 'GBP'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'with hygienist', 'employee', 10, 49, 98, 'GBP'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'with hygienist', 'employee', 50, 199, 89.5, 'GBP'),
+  ('22222222-2222-4222-8222-222222222222', 'corporate check-ups', 'with hygienist', 'employee', 200, 1000, 81, 'GBP')
+on conflict do nothing;
+
+insert into qualification_questions (organization_id, chatbot_id, key, position, question) values
+  ('11111111-1111-4111-8111-111111111111', '1b1c1d1e-0000-4000-8000-000000000001', 'fleet_size', 1, '¿Cuántas bicis tiene la flota?'),
+  ('11111111-1111-4111-8111-111111111111', '1b1c1d1e-0000-4000-8000-000000000001', 'start', 2, '¿Para cuándo lo necesitáis?'),
+  ('22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002', 'employees', 1, 'How many employees should be seen?'),
+  ('22222222-2222-4222-8222-222222222222', '2b2c2d2e-0000-4000-8000-000000000002', 'location', 2, 'At the practice or at your offices?')
+on conflict do nothing;

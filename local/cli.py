@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from db import manage, server, verify
-from local import bootstrap, check, control, database, metadata, say
+from f.lib.caller_tokens import sign
+from local import bootstrap, check, control, database, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
 from local.running import StackError, find_running
 from local.settings import SettingsError, full_environment, load
+from local.sync import SyncError
+from local.windmill import Windmill, WindmillError
 
 #: What a person is told in one line; anything else is a fault of ours and shows its trace.
 EXPECTED = (
@@ -23,6 +26,9 @@ EXPECTED = (
     ClusterError,
     server.DatabaseError,
     bootstrap.BootstrapError,
+    push.PushError,
+    SyncError,
+    WindmillError,
     StackError,
     say.SayError,
 )
@@ -67,13 +73,21 @@ def build_parser() -> argparse.ArgumentParser:
     verb("status", _status, "what runs; exit status 1 unless all of it works")
     logs = verb("logs", _logs, "the ends of the logs")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
-    logs.add_argument("name", nargs="?", help="postgres, engine, gateway, simulator or up (default: all)")
+    logs.add_argument(
+        "name", nargs="?", help="postgres, engine, gateway, simulator, a tool server or up (default: all)"
+    )
     says = verb("say", _say, "send a message to a chatbot as a customer would and print the reply")
     says.add_argument("text")
     says.add_argument("--from", dest="sender", default=say.SENDER, metavar="NUMBER", help="default: %(default)s")
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
+    token.add_argument("--chatbot", required=True, help="its slug or id")
+    token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
+    token.add_argument(
+        "--hours", type=float, default=1, help="how long it is good for (default: %(default)s, at most 24)"
+    )
     verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
@@ -83,10 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
     verb("metadata", _metadata, "write schemas, locks and hashes of the Windmill scripts")
     verb("lock", _lock, "resolve requirements.lock anew")
-    boot = verb("bootstrap", _bootstrap, "create a Windmill workspace's resources, variables, folders")
-    for name in ("base-url", "workspace", "token"):
-        boot.add_argument(f"--{name}", required=True)
-    boot.add_argument("--force", action="store_true", help="change what exists, too")
+    _add_push(verb("push", _push, "set up a Windmill workspace, or bring it up to date; any number of times"))
     verb("engine", _engine, "serve a Windmill workspace folder alone (--help lists its arguments)", takes_rest=True)
     return parser
 
@@ -117,6 +128,27 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="name the scenarios and what they try")
 
 
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    for name, what in (
+        ("base-url", "address of the Windmill server"),
+        ("workspace", "id of the workspace; made if it is not there"),
+        ("token", "token of an administrator; of a superadmin for a new workspace and the retention of runs"),
+    ):
+        parser.add_argument(f"--{name}", required=True, help=what)
+    parser.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite what was changed in Windmill, and variables and resources whose values are set here",
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the gateway's token there (mode 0600)")
+    parser.add_argument("--new-token", action="store_true", help="make the gateway another token and end its old one")
+    parser.add_argument(
+        "--no-token", action="store_true", help="make the gateway no token: where output is kept, in CI"
+    )
+    parser.add_argument("--smoke-test", action="store_true", help="then run once what the schedules start")
+
+
 def _up(options: argparse.Namespace) -> int:
     environment = full_environment()
     if options.detach:
@@ -145,6 +177,18 @@ def _say(options: argparse.Namespace) -> int:
     url = environment.get("SIMULATOR_URL") or control.variables(load(environment))["SIMULATOR_URL"]
     answer = say.say(url, options.text, sender=options.sender, chatbot=options.to, seconds=options.timeout)
     print(say.as_text(answer, options.json))
+    return 0
+
+
+def _mcp_token(options: argparse.Namespace) -> int:
+    if not 0 < options.hours <= 24:
+        raise SettingsError("--hours must be more than 0 and at most 24")
+    settings = load(full_environment())
+    credentials = Credentials.load(settings.data_dir)
+    running = find_running(settings.data_dir)
+    with database.reachable(running.settings if running else settings, credentials) as databases:
+        caller = database.caller(databases.owner_url, options.chatbot, options.contact)
+    print(sign(caller, credentials.mcp_signing_key, options.hours * 3600))
     return 0
 
 
@@ -220,11 +264,19 @@ def _lock(_: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-def _bootstrap(options: argparse.Namespace) -> int:
-    catalogue = bootstrap.read_catalogue(full_environment())
-    done = bootstrap.apply(catalogue, options.base_url, options.workspace, options.token, force=options.force)
-    print("\n".join(done) or "everything exists")
-    return 0
+def _push(options: argparse.Namespace) -> int:
+    cli = wmill()
+    wanted = push.Options(
+        force=options.force,
+        check=options.check,
+        token_file=options.token_file,
+        new_token=options.new_token,
+        no_token=options.no_token,
+        smoke_test=options.smoke_test,
+    )
+    catalogue = bootstrap.read_catalogue(full_environment(), complete=False)
+    windmill = Windmill(options.base_url, options.workspace, options.token)
+    return 0 if push.Push(ROOT, windmill, catalogue, cli, wanted).run() else 1
 
 
 def _engine(options: argparse.Namespace) -> int:

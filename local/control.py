@@ -84,10 +84,11 @@ def show_status(settings: Settings) -> bool:
         "API": f"{here.api_url}/health",
         "engine": f"{here.windmill_url}/api/version",
         "simulator": f"{here.simulator_url}/health",
+        **{name: f"{url}/health" for name, url in here.tool_server_urls.items()},
     }
     states = {name: answers(url) for name, url in checks.items()}
     for name, works in states.items():
-        _say(f"{name:12}{'ok' if works else 'DOES NOT ANSWER'}  {checks[name]}")
+        _say(f"{name:20}{'ok' if works else 'DOES NOT ANSWER'}  {checks[name]}")
     return running.ready and all(states.values())
 
 

@@ -41,6 +41,7 @@ class Credentials:
     demo2_access_token: str
     demo1_api_key: str
     demo2_api_key: str
+    mcp_signing_key: str
 
     @classmethod
     def load(cls, data_dir: Path) -> Self:
@@ -74,6 +75,7 @@ def key_hash(api_key: str) -> str:
 def _make(name: str) -> str:
     makers: dict[str, Callable[[], str]] = {
         "meta_app_secret": lambda: secrets.token_hex(16),
+        "mcp_signing_key": lambda: secrets.token_urlsafe(32),
         "demo1_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
         "demo2_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
     }

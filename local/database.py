@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from db import manage, server
+from f.lib.caller_tokens import Caller
 from local.credentials import APP_ID, DEMO1, DEMO2, Credentials, key_hash
 from local.postgres import Cluster
 from local.processes import is_taken
@@ -117,7 +118,42 @@ def demo_numbers(owner_url: str, credentials: Credentials) -> list[dict[str, Any
     return [row | {"access_token": tokens[row["phone_number_id"]]} for row in rows]
 
 
-def catalogue_values(owner_url: str, credentials: Credentials, whatsapp_api_url: str) -> dict[str, str]:
+def app_url(owner_url: str, credentials: Credentials) -> str:
+    """The address of the database as the role app."""
+    password = {"user": "app", "password": credentials.app_password}
+    return make_conninfo(**conninfo_to_dict(owner_url) | password)  # type: ignore[arg-type]
+
+
+def caller(owner_url: str, chatbot: str, contact: str | None) -> Caller:
+    """Whom a token for tool servers names: a chatbot (slug or id), a contact (number or id) and their conversation.
+
+    Raises DatabaseError when there is no such chatbot, or several of that slug, or no such contact.
+    """
+    with psycopg.connect(owner_url, row_factory=dict_row) as connection:
+        connection.execute("set local role owner")
+        found = connection.execute(
+            "select organization_id::text, id::text as chatbot_id from chatbots where slug = %(name)s"
+            " or id::text = %(name)s",
+            {"name": chatbot},
+        ).fetchall()
+        if len(found) != 1:
+            raise server.DatabaseError(f"{len(found) or 'no'} chatbots are named {chatbot!r}: give its id")
+        ids = found[0]
+        if contact is None:
+            return Caller(**ids)
+        talk = connection.execute(
+            "select c.id::text as contact_id, v.id::text as conversation_id from contacts c"
+            " left join conversations v on (v.organization_id, v.contact_id) = (c.organization_id, c.id)"
+            "  and v.chatbot_id::text = %(chatbot_id)s"
+            " where c.organization_id::text = %(organization_id)s and %(name)s in (c.id::text, c.wa_id, c.user_id)",
+            {**ids, "name": contact},
+        ).fetchone()
+    if talk is None:
+        raise server.DatabaseError(f"{chatbot} has no contact {contact!r}: they have to write first")
+    return Caller(**ids, **talk)
+
+
+def catalogue_values(owner_url: str, credentials: Credentials, settings: Settings) -> dict[str, str]:
     """What resources/catalogue.yaml asks for, for this installation."""
     parts = conninfo_to_dict(owner_url)
     return {
@@ -128,7 +164,11 @@ def catalogue_values(owner_url: str, credentials: Credentials, whatsapp_api_url:
         "DATABASE_PORT": str(parts.get("port") or 5432),
         "DATABASE_NAME": str(parts["dbname"]),
         "DATABASE_SSLMODE": str(parts.get("sslmode") or "prefer"),
-        "WHATSAPP_API_URL": whatsapp_api_url,
+        "WHATSAPP_API_URL": settings.simulator_url,
+        "MCP_SIGNING_KEY": credentials.mcp_signing_key,
+        "MCP_PRICING_URL": settings.tool_server_urls["pricing_calculator"],
+        "MCP_LEADS_URL": settings.tool_server_urls["lead_capture"],
+        "MCP_OWNER_URL": settings.tool_server_urls["contact_owner"],
     }
 
 

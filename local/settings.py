@@ -53,6 +53,15 @@ class Settings:
         return _address(self.windmill_port)
 
     @property
+    def tool_server_urls(self) -> dict[str, str]:
+        """Our tool servers by the names of their packages."""
+        return {
+            "pricing_calculator": _address(self.mcp_pricing_port),
+            "lead_capture": _address(self.mcp_leads_port),
+            "contact_owner": _address(self.mcp_owner_port),
+        }
+
+    @property
     def simulator_url(self) -> str:
         return _address(self.simulator_port)
 

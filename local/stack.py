@@ -23,7 +23,7 @@ READY_SECONDS = 60
 #: Settings of the gateway that the user may change here.
 LIMITS = ("GATEWAY_SENDER_LIMIT", "GATEWAY_NUMBER_LIMIT", "GATEWAY_LIMITS_URL")
 #: Variables of the user's that would tell our own children something else than we do.
-OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_")
+OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_", "MCP_")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,18 @@ class Stack:
         self._check_ports()
         databases = self._start_database()
         self._say(f"database: {database.prepare(databases, credentials)}")
+        tools = {
+            "DATABASE_URL": database.app_url(databases.owner_url, credentials),
+            "MCP_SIGNING_KEY": credentials.mcp_signing_key,
+            **{PORTS[field][0]: str(getattr(settings, field)) for field in PORTS if field.startswith("mcp_")},
+        }
+        for name, url in settings.tool_server_urls.items():
+            self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
         engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")
-        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings.simulator_url)
+        values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings)
         catalogue = bootstrap.read_catalogue(values)
         bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
         gateway = {
@@ -93,9 +100,9 @@ class Stack:
         self._launch("simulator", "local.simulator", simulator, {}, f"{settings.simulator_url}/health")
 
     def _check_ports(self) -> None:
-        wanted = ["gateway_port", "api_port", "windmill_port", "simulator_port"]
-        wanted += [] if self.settings.database_url else ["postgres_port"]
-        for field in wanted:
+        for field in PORTS:
+            if field == "postgres_port" and self.settings.database_url:
+                continue
             port = getattr(self.settings, field)
             if is_taken(port):
                 raise StackError(f"port {port} is in use: stop the program that uses it, or set {PORTS[field][0]}")
@@ -112,7 +119,15 @@ class Stack:
     def _launch(
         self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
     ) -> None:
-        """Start a service and wait until `health` answers 200."""
+        """Start a service and wait until it and all before it work."""
+        self._spawn(name, module, arguments, environment, health)
+        for service in self._services:
+            self._await(service)
+
+    def _spawn(
+        self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
+    ) -> None:
+        """Start a service; it works once `health` answers 200."""
         self._say(f"{name}: starting")
         log = self.settings.logs / f"{name}.log"
         with log.open("ab") as file:
@@ -122,13 +137,14 @@ class Stack:
                 environment={**self._environment, "PYTHONUNBUFFERED": "1", **environment},
                 directory=ROOT,
             )
-        service = Service(name, process, log, health)
-        self._services.append(service)
+        self._services.append(Service(name, process, log, health))
+
+    def _await(self, service: Service) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(health):
+        while not answers(service.health):
             self._check(service)
             if time.monotonic() > deadline:
-                raise StackError(f"{name} does not answer at {health}:\n{tail(log)}")
+                raise StackError(f"{service.name} does not answer at {service.health}:\n{tail(service.log)}")
             time.sleep(0.1)
 
     def _watch(self) -> None:
@@ -174,6 +190,8 @@ def addresses(settings: Settings) -> Iterator[str]:
     yield f"gateway     {settings.gateway_url}/webhook"
     yield f"API         {settings.api_url}"
     yield f"Windmill    {settings.windmill_url}  (workspace {WORKSPACE})"
+    for name, url in settings.tool_server_urls.items():
+        yield f"MCP         {url}/mcp  ({name}; ./dev mcp-token)"
     yield "secrets     ./dev env"
 
 

@@ -97,14 +97,14 @@ class Chain:
         self,
         links: Sequence[Link],
         budget: Budget = Budget(),
-        meter: Meter = Unmetered(),
+        meter: Meter | None = None,
         before_retry: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):
         self._links = links
         self._budget = budget
-        self._meter = meter
+        self._meter = meter or Unmetered()
         self._before_retry = before_retry
         self._clock = clock
         self._sleep = sleep

@@ -4,14 +4,16 @@ It reads nothing but the exchange that a real model would get, so that everythin
 the real thing. It looks words up; it does not understand.
 """
 
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import takewhile
 from math import log
+from typing import Any
 
-from f.agent.loop import Allowance, Completion, Message, Tool
+from f.agent.loop import Allowance, Completion, Message, Tool, ToolCall
 
 #: Words that customers use, by the topic of a fact that they ask for (en, es, de, fr, pt).
 TOPIC_WORDS = {
@@ -62,23 +64,88 @@ STOP_WORDS = frozenset(
 )
 
 
+#: What it says of a tool's result: a person comes, a lead is kept, something was refused.
+TOOL_PHRASES = {
+    "en": ("Of course. A person will answer you here.", "Thank you, {name}. I have noted it down.",
+           "That did not work: {problem}"),
+    "es": ("Claro. Te contestará una persona por aquí.", "Gracias, {name}. Lo he apuntado.",
+           "No ha podido ser: {problem}"),
+    "de": ("Gern. Ein Mensch antwortet dir hier.", "Danke, {name}. Ich habe es notiert.",
+           "Das ging nicht: {problem}"),
+}  # fmt: skip
+
+EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+[^\s@<>,;:.!?]")
+NAMED = re.compile(r"(?:my name is|i am|i'm|me llamo|mi nombre es|soy)\s+([^\W\d_][^\d,.;:!?@\n]*)", re.IGNORECASE)
+PERSON = frozenset("person human someone staff persona humano alguien mensch".split())
+SPEAK = frozenset("speak talk call contact hablar contactar llamar sprechen".split())
+PRICE = frozenset("price prices cost costs much quote precio precios cuesta cuestan cuanto presupuesto preis".split())
+
+
 class DemoModel:
     name = "demo"
 
     def complete(self, messages: Sequence[Message], tools: Sequence[Tool], allowance: Allowance) -> Completion:
         prompt = messages[0].content
-        latest = takewhile(lambda message: message.role == "user", reversed(messages[1:]))
+        results = list(takewhile(lambda message: message.role == "tool", reversed(messages)))[::-1]
+        exchange = messages[1 : -len(results) - 1] if results else messages[1:]
+        latest = takewhile(lambda message: message.role == "user", reversed(exchange))
         asked = [re.sub(r"\[[^]]*\]", "", message.content) for message in latest][::-1]
-        text = reply(prompt, asked)
-        return Completion(text, self.name, sum(tokens(m.content) for m in messages), tokens(text))
+        may_call = allowance.may_call and not results
+        calls = tool_calls(asked, {tool.name for tool in tools}) if may_call else ()
+        if results:
+            text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
+        else:
+            text = "" if calls else reply(prompt, asked)
+        return Completion(text, self.name, sum(tokens(m.content) for m in messages), tokens(text), calls)
+
+
+def tool_calls(asked: Sequence[str], tools: Set[str]) -> tuple[ToolCall, ...]:
+    """What the questions call for: a person, a price for a number of units, a lead with name and email."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+    for text in asked:
+        said = set(words(text))
+        number = re.search(r"(?<![\w.,])[0-9]{1,12}(?![\w.,]*[0-9])", text)
+        email, name = EMAIL.search(text), NAMED.search(text)
+        if said & PERSON and said & SPEAK:
+            calls.append(("contact_owner", {"reason": shorten(text)}))
+        elif said & PRICE and number:
+            calls.append(("calculate_pricing", {"volume": int(number[0])}))
+        elif email and name:
+            lead = {"name": re.split(r"\s+(?:and|y|und)\b", name[1])[0].strip(), "email": email[0]}
+            calls.append(("capture_lead", {**lead, "stage": "new", "stage_reason": "gave a name and an email address"}))
+    known = [(tool, arguments) for tool, arguments in calls if tool in tools]
+    return tuple(ToolCall(f"demo-{n}", tool, json.dumps(arguments)) for n, (tool, arguments) in enumerate(known))
+
+
+def describe(result: str, language: str) -> str:
+    """A tool's result in a sentence."""
+    person, lead, refused = TOOL_PHRASES.get(language, TOOL_PHRASES["en"])
+    try:
+        found = json.loads(result)
+    except ValueError:
+        return refused.format(problem=result.removeprefix("Error: "))
+    if "quotes" in found:
+        return "\n".join(
+            f"{q['product']}, {q['tier']}: {q['volume']} × {q['unit_price'].rstrip('0').rstrip('.')} = "
+            f"{q['total']} {q['currency']}"
+            for q in found["quotes"]
+        )
+    return person if "handed_over" in found else lead.format(name=found.get("name", ""))
+
+
+def language_of(prompt: str) -> str:
+    return (_first(r"unclear, in: (\S+)", prompt) or "en").split("-")[0]
+
+
+def shorten(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
 def reply(prompt: str, asked: Sequence[str]) -> str:
     """An answer to all of `asked` from the facts in `prompt` (lines `- topic: text`)."""
     facts = re.findall(r"^- ([^:\n]+): (.+)$", prompt, flags=re.M)
     name = _first(r"assistant of (.+)\.$", prompt) or "this business"
-    language = (_first(r"unclear, in: (\S+)", prompt) or "en").split("-")[0]
-    greeting, welcome, unknown = PHRASES.get(language, PHRASES["en"])
+    greeting, welcome, unknown = PHRASES.get(language_of(prompt), PHRASES["en"])
     topics = ", ".join(dict.fromkeys(topic for topic, _ in facts)) or name
     found: list[str] = []
     for question in asked:

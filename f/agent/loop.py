@@ -131,6 +131,10 @@ class ToolError(Exception):
     """A tool could not do what was asked; the text is for the model, which may try something else."""
 
 
+class InvalidCall(ToolError):
+    """The call itself was wrong, such as arguments that do not fit the tool: a mistake of the model."""
+
+
 class Model(Protocol):
     """An adapter to a provider, or a chain of them. Raises ModelError."""
 
@@ -142,12 +146,14 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps of one turn: answers of a model, seconds in all, mistakes in tool calls that are repaired.
+    """Caps of one turn: answers of a model, tool calls of one answer, seconds in all, mistakes in tool calls that are
+    repaired.
 
     Tokens and money are capped by who knows prices: see `f.agent.chain`.
     """
 
     steps: int = 6
+    calls: int = 8
     seconds: float = 60
     repairs: int = 2
 
@@ -236,7 +242,13 @@ def run_loop(
                     echo=completion.echo,
                 )
             )
-            for call in completion.tool_calls:
+            for number, call in enumerate(completion.tool_calls):
+                if number >= limits.calls:
+                    refusal = f"Not called: at most {limits.calls} calls at a time."
+                    exchange.append(Message("tool", refusal, tool_call_id=call.id))
+                    continue
+                if deadline - clock() <= 1:
+                    raise ModelError(f"no answer within {limits.seconds:g} s", "spent")
                 before_call()
                 started = clock()
                 result, valid = _run_tool(by_name, call)
@@ -268,25 +280,35 @@ def _run_tool(by_name: dict[str, Tool], call: ToolCall) -> tuple[str, bool]:
         return f"The arguments do not fit the tool: {fault}", False
     try:
         return tool.run(arguments), True
+    except InvalidCall as error:
+        return f"Error: {error}", False
     except ToolError as error:
         return f"Error: {error}", True
 
 
 def _fault(arguments: dict[str, Any], schema: dict[str, Any]) -> str | None:
-    """What is wrong with the arguments, or None. A schema that is itself wrong excludes nothing."""
+    """What is wrong with the arguments, or None. A schema that is itself wrong excludes nothing.
+
+    A schema may be a stranger's: nothing that it refers to is fetched, and its patterns, which could
+    keep us busy for ever, are left for its server to check.
+    """
     from jsonschema.exceptions import SchemaError, best_match  # a tenth of a second that most turns do not need
-    from jsonschema.validators import Draft202012Validator, validator_for
+    from jsonschema.validators import Draft202012Validator, extend, validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    validator = validator_for(schema, default=Draft202012Validator)
+    known = validator_for(schema, default=Draft202012Validator)
+    validator = extend(known, {"pattern": _excludes_nothing, "patternProperties": _excludes_nothing})
     try:
         validator.check_schema(schema)
-        # An empty registry: a tool server's schema must not make us fetch what it refers to.
         error = best_match(validator(schema, registry=Registry()).iter_errors(arguments))
-    except (SchemaError, Unresolvable):
+    except (SchemaError, Unresolvable, RecursionError, ArithmeticError):
         return None
     return f"{error.json_path}: {error.message}"[:500] if error else None
+
+
+def _excludes_nothing(*_: Any) -> tuple[()]:
+    return ()
 
 
 def _ms(seconds: float) -> int:

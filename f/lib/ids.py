@@ -28,3 +28,11 @@ def continuation_job_id(conversation_id: UUID | str, fence: int) -> UUID:
 def rerun_job_id(original: UUID | str, attempt: int) -> UUID:
     """The `attempt`th run in place of one that failed before its message was stored."""
     return uuid5(NAMESPACE, f"{original}:{attempt}")
+
+
+def tool_execution_id(turn_id: UUID | str, integration_id: UUID | str, tool_name: str, arguments: str) -> UUID:
+    """The call of a tool in a turn: a repeated step, whose model gives calls new ids, derives the same one.
+
+    `arguments` is canonical JSON.
+    """
+    return uuid5(NAMESPACE, f"tool:{turn_id}:{integration_id}:{tool_name}:{arguments}")

@@ -49,7 +49,7 @@ GIVE_NOTICE = """
 insert into quota_notices (organization_id, contact_id, quota, period, turn_id)
 values (%(organization_id)s, %(contact_id)s, %(quota)s, %(period)s, %(turn_id)s)
 on conflict (organization_id, contact_id, quota, period) do update set turn_id = quota_notices.turn_id
-returning turn_id::text = %(turn_id)s as is_ours
+returning turn_id = %(turn_id)s::uuid as is_ours
 """
 
 RELEASE = """

@@ -7,12 +7,18 @@ from typing import Any
 import httpx
 from psycopg.types.json import Jsonb
 
+from f.agent import queries as agent_queries
 from f.agent.chain import Budget, Chain
-from f.agent.loop import Answer, Limits, ModelError, run_loop
+from f.agent.loop import Answer, Limits, ModelError, Tool, run_loop
 from f.agent.models import build_links, model_list
 from f.agent.prompts import build_messages
+from f.agent.tool_records import TurnRecords, refresh
+from f.agent.tool_servers import server_of
+from f.agent.tools import build_tool, offers_of, resume
 from f.lib.alerts import raise_alert, resolve_alert
+from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
+from f.usage import quotas
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import CloudApi
 from f.whatsapp.deliveries import without_nul
@@ -25,14 +31,27 @@ HISTORY_MESSAGES = 20
 #: Longest text of one waiting message that the model sees, in characters.
 MESSAGE_CHARACTERS = 8000
 
+#: Seconds for a tool server's first list, while a customer waits; the schedule asks with more patience.
+LIST_SECONDS = 3.0
 
-def main(database: dict, turn: dict, whatsapp: dict, access_token: str, models: dict | None = None) -> dict:
+
+def main(
+    database: dict,
+    turn: dict,
+    whatsapp: dict,
+    access_token: str,
+    models: dict | None = None,
+    tool_servers: dict | None = None,
+) -> dict:
     """Purpose: one reply for all messages that wait, written before anything is sent.
 
     Input: the resources for database and WhatsApp's API, the number's token, `turn` from
-    load_context, and the resources of the chatbot's models by path (none for the demo model).
+    load_context, the resources of the chatbot's models by path (none for the demo model), and
+    the one of our tool servers.
 
-    When no model of the chatbot's answers, the reply is its fallback text, with an alert. Returns `state`:
+    Each call of a tool is recorded before it is made, and a repeated step does not make it again.
+    When no model of the chatbot's answers, the reply is its fallback text, with an alert. When a quota is
+    used up no model is asked, and the reply is one notice a period, or none. Returns `state`:
     "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
     "superseded" when another run has taken the conversation over.
     """
@@ -43,7 +62,9 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str, models: 
             if "state" in context:
                 return {"state": context["state"]}
             reader = show_reading(whatsapp, context["phone_number_id"], access_token, context["waiting"][-1]["wamid"])
-            answer, error = think(connection, this, context, models or {})
+            answer, error = Answer(), None
+            if context["refusal"] is None:
+                answer, error = think(connection, this, context, models or {}, tool_servers)
             write(connection, this, context, answer, error)
             reader.join(timeout=5)
         except LeaseLost:
@@ -57,7 +78,8 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return {"state": "generated"}
-        if conversation["mode"] == "person":
+        # The turn that hands over still says so; later ones are silent.
+        if conversation["mode"] == "person" and not generated["hands_over"]:
             connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
             return {"state": "handed_over"}
         values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
@@ -66,10 +88,13 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
             return {"state": "nothing waits"}
         chatbot = connection.execute(queries.READ_CHATBOT, values).fetchone()
         assert chatbot is not None
+        ids = (turn.organization_id, turn.turn_id, str(conversation["contact_id"]))
         return {
-            "phone_number_id": conversation["phone_number_id"],
-            "chatbot": chatbot,
+            "refusal": quotas.admit(connection, *ids),
+            **{key: conversation[key] for key in ("phone_number_id", "chatbot_id", "contact_id")},
+            "chatbot": chatbot | {"questions": connection.execute(agent_queries.READ_QUESTIONS, values).fetchall()},
             "prices": connection.execute(queries.READ_PRICES, {"models": Jsonb(model_list(chatbot))}).fetchall(),
+            "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
             "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
         }
@@ -91,9 +116,13 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
 
 
 def think(
-    connection: Connection, turn: Turn, context: dict[str, Any], resources: dict[str, Any]
+    connection: Connection,
+    turn: Turn,
+    context: dict[str, Any],
+    resources: dict[str, Any],
+    tool_servers: dict | None = None,
 ) -> tuple[Answer, str | None]:
-    """The model's answer, or the fallback text and why."""
+    """The model's answer, or the fallback text and why; the context's `refusal` when a quota ended it."""
     chatbot = context["chatbot"]
 
     def renew() -> None:
@@ -101,25 +130,58 @@ def think(
             hold_lease(connection, turn)
 
     answer = Answer()
+    meter = quotas.Meter(connection, turn.organization_id, turn.turn_id)
     chain = Chain(
         build_links(chatbot, resources, context["prices"]),
         Budget(chatbot["max_tokens"], chatbot["max_cost"]),
+        meter,
         before_retry=renew,
     )
     try:
+        tools, earlier = prepare_tools(connection, turn, context, tool_servers)
         run_loop(
             chain,
-            build_messages(chatbot, context["history"], context["waiting"]),
-            tools=(),
+            build_messages(chatbot, context["history"], context["waiting"], tools, earlier),
+            tools=tools,
             limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
             answer=answer,
             before_call=renew,
         )
     except ModelError as error:
+        if error.kind == "quota":
+            context["refusal"] = meter.refusal
+            return answer, None
         blocked = error.kind == "blocked" and chatbot["blocked_text"]
         answer.text = blocked or chatbot["fallback_text"]
         return answer, error.reason
     return answer, None
+
+
+def prepare_tools(
+    connection: Connection, turn: Turn, context: dict[str, Any], tool_servers: dict | None
+) -> tuple[list[Tool], list[dict[str, Any]]]:
+    """The chatbot's tools, and the calls that an earlier attempt of this turn has made."""
+    ids = {"chatbot_id": str(context["chatbot_id"]), "turn_id": turn.turn_id}
+    records = TurnRecords(connection, turn.organization_id, **ids, hold=lambda: hold_lease(connection, turn))
+    caller = Caller(
+        turn.organization_id, contact_id=str(context["contact_id"]), conversation_id=turn.conversation_id, **ids
+    )
+    offers = []
+    tools: dict[str, Tool] = {}
+    for row in context["integrations"]:
+        server = server_of(row, tool_servers, caller)
+        if server is None:
+            continue
+        if row["is_unknown"]:
+            row["tools"] = refresh(connection, turn.organization_id, row["id"], row["name"], server, LIST_SECONDS)
+        for offer in offers_of(row):
+            offers.append(offer)
+            tools.setdefault(offer.name, build_tool(offer, server, records))
+    earlier = records.earlier()
+    if any(row["state"] == "running" for row in earlier):
+        resume(tools, offers, earlier)
+        earlier = records.earlier()
+    return list(tools.values()), earlier
 
 
 def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> None:
@@ -140,6 +202,10 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         if generated is None or generated["generated_at"] is not None:
             return  # the same step, started twice, was faster
         connection.execute(queries.ATTACH_EVENTS, values)
+        if context["refusal"] is not None:
+            ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
+            is_told = quotas.refuse(connection, *ids, context["refusal"])
+            answer.text = (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
         for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
             connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):

@@ -123,11 +123,17 @@ where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
 
 # Generating -------------------------------------------------------------------------------------
 
-READ_TURN = "select generated_at from turns where organization_id = %(organization_id)s and id = %(turn_id)s"
+#: `hands_over`: it is this very turn in which the bot called for a person.
+READ_TURN = """
+select generated_at, exists (select from notifications n
+                             where (n.organization_id, n.turn_id) = (t.organization_id, t.id)
+                               and n.kind = 'handover') as hands_over
+from turns t where organization_id = %(organization_id)s and id = %(turn_id)s
+"""
 
 READ_CHATBOT = """
-select name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
-       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
+select name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, model_provider,
+       model_name, model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost
 from chatbots where organization_id = %(organization_id)s and id = %(chatbot_id)s
 """
 
@@ -260,7 +266,8 @@ where e.organization_id = %(organization_id)s and e.turn_id = %(turn_id)s and e.
 DELIVERY_OF_TURN = """
 select case when count(*) = 0 then 'none' when bool_or(state = 'failed') then 'failed'
             when bool_or(state = 'uncertain') then 'uncertain' else 'sent' end as delivery,
-       (array_agg(error order by position) filter (where state = 'failed'))[1] ->> 'reason' as reason
+       (array_agg(error order by position) filter (where state = 'failed'))[1] ->> 'reason' as reason,
+       (select refusal from turns where organization_id = %(organization_id)s and id = %(turn_id)s) as refusal
 from outbox where organization_id = %(organization_id)s and turn_id = %(turn_id)s
 """
 

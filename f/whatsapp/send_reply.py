@@ -113,18 +113,27 @@ def finish(connection: Connection, turn: Turn) -> dict[str, Any]:
         hold_lease(connection, turn)
         delivery = connection.execute(queries.DELIVERY_OF_TURN, turn.parameters).fetchone()
         assert delivery is not None
-        failed = delivery["delivery"] == "failed"
+        outcome, reason = outcome_of(delivery)
         values = {
             **turn.parameters,
-            "outcome": "failed" if failed else "answered",
-            "outcome_reason": f"not sent: {delivery['reason']}" if failed else f"delivery: {delivery['delivery']}",
-            "error": delivery["reason"] if failed else None,
+            "outcome": outcome,
+            "outcome_reason": reason,
+            "error": delivery["reason"] if outcome == "failed" else None,
         }
         connection.execute(queries.SETTLE_EVENTS, values)
         connection.execute(queries.FINISH_TURN, values)
         waiting = connection.execute(queries.ANYTHING_WAITING, values).fetchone()
         connection.execute(queries.RELEASE_LEASE, values)
     return {"state": "finished", "delivery": delivery["delivery"], "waiting": bool(waiting and waiting["waiting"])}
+
+
+def outcome_of(delivery: dict[str, Any]) -> tuple[str, str]:
+    """How the turn's messages end, and why. A notice that a quota is used up is no answer, sent or not."""
+    if delivery["refusal"] is not None:
+        return "refused", delivery["refusal"]
+    if delivery["delivery"] == "failed":
+        return "failed", f"not sent: {delivery['reason']}"
+    return "answered", f"delivery: {delivery['delivery']}"
 
 
 def finished_before(connection: Connection, turn: Turn) -> bool:

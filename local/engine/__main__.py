@@ -5,6 +5,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -13,16 +14,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from local.engine.access import Access
 from local.engine.app import build_app, build_public_app
 from local.engine.engine import Engine
 from local.engine.processes import Processes
 from local.engine.schedules import Schedules
-from local.engine.store import Store, StoreError
+from local.engine.store import Store, StoreError, Unavailable
 from local.engine.workspace import WorkspaceError, load
 from local.postgres import Cluster
 from local.postgres_files import ClusterError
+
+log = logging.getLogger("engine")
 
 WORKSPACE = "local"
 WORKERS = 8
@@ -30,15 +34,23 @@ WORKERS = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 stopped as told, 1 something went wrong meanwhile, 2 it cannot start."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+    # Until the server is up, and has a gentler way: leave through all that is open.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         workspace = load(options.workspace.resolve())
         with ExitStack() as resources:
+            ports = [options.port, options.api_port] if options.api_port else [options.port]
+            sockets = [resources.enter_context(listen(port)) for port in ports]
             directory = options.data_dir
             if directory is None:
                 directory = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="millrace-engine-")))
+            directory = directory.resolve()
             directory.mkdir(parents=True, exist_ok=True)
             url = options.database_url or resources.enter_context(throw_away_database(directory))
             jobs = Store(url, options.workers + 12)
@@ -62,8 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             schedules = Schedules(engine)
             schedules.start()
             resources.callback(schedules.stop)
-            return serve(engine, Access(jobs, WORKSPACE, options.token, job_token), options.port, options.api_port)
-    except (WorkspaceError, StoreError, ClusterError) as error:
+            access = Access(jobs, WORKSPACE, options.token, job_token)
+            apps = [build_app(engine, access), build_public_app(engine, access)]
+            return serve(engine, list(zip(apps, sockets, strict=False)))
+    except (WorkspaceError, StoreError, ClusterError, PortTaken) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
 
@@ -97,17 +111,30 @@ def throw_away_database(directory: Path) -> Iterator[str]:
         cluster.remove()
 
 
-def serve(engine: Engine, access: Access, port: int, api_port: int | None) -> int:
-    """Serve until SIGTERM or SIGINT."""
-    apps = [(build_app(engine, access), port)]
-    if api_port:
-        apps.append((build_public_app(engine, access), api_port))
+class PortTaken(Exception):
+    """Somebody else listens where we should."""
+
+
+def listen(port: int) -> socket.socket:
+    """A socket at `port` of 127.0.0.1, where connections wait until somebody accepts them. Raises PortTaken."""
+    # With the protocol named: asyncio sends small packets at once only where it sees that it is TCP.
+    place = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", port))
+        place.listen(2048)
+    except (OSError, OverflowError) as error:
+        place.close()
+        raise PortTaken(f"cannot listen on port {port}: {error}") from None
+    return place
+
+
+def serve(engine: Engine, apps: list[tuple[Starlette, socket.socket]]) -> int:
+    """Serve each app at its socket until SIGTERM or SIGINT."""
     servers = [
         uvicorn.Server(
             uvicorn.Config(
                 app,
-                host="127.0.0.1",
-                port=number,
                 access_log=False,
                 log_level="warning",
                 ws="none",
@@ -115,7 +142,7 @@ def serve(engine: Engine, access: Access, port: int, api_port: int | None) -> in
                 timeout_graceful_shutdown=2,
             )
         )
-        for app, number in apps
+        for app, _ in apps
     ]
     lost = threading.Event()
 
@@ -128,17 +155,19 @@ def serve(engine: Engine, access: Access, port: int, api_port: int | None) -> in
         while not all(server.should_exit for server in servers):
             await asyncio.sleep(1)
             try:
-                await asyncio.to_thread(engine.store.keep_guard)
+                await asyncio.to_thread(engine.keep_going)
             except StoreError:
-                logging.getLogger("engine").exception("the database is served by another engine")
+                log.exception("the database is served by another engine")
                 lost.set()
                 end()
+            except Unavailable as error:
+                log.warning("%s", error)
 
     async def run() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end)
         watch = asyncio.create_task(guard())
-        await asyncio.gather(*(server._serve() for server in servers))
+        await asyncio.gather(*(server._serve([place]) for server, (_, place) in zip(servers, apps, strict=True)))
         watch.cancel()
 
     asyncio.run(run())

@@ -24,6 +24,17 @@ class Caller:
         """Whether a token's scopes cover `scope`, such as `jobs:run:flows:f/a/b`."""
         return self.scopes is None or any(_covers(given, scope) for given in self.scopes)
 
+    def may_use(self, domain: str, action: str) -> bool:
+        """Whether a token's scopes cover reading (`read`), changing (`write`) or running (`run`) in a domain.
+
+        Which jobs may be run is for `may`. Whoever may run jobs may read about them, as in Windmill.
+        """
+        enough = {"read": ("read", "write", "run"), "write": ("write",), "run": ("run",)}[action]
+        return self.scopes is None or any(
+            given.split(":")[0] == domain and given.split(":")[1:2] in [[word] for word in enough]
+            for given in self.scopes
+        )
+
 
 class Access:
     """Knows the tokens: those of the engine itself, which may do all, and those made over the API."""
@@ -32,6 +43,13 @@ class Access:
         self._store = jobs
         self._workspace = workspace
         self._tokens = [token.encode() for token in tokens]
+
+    def signature(self, text: str) -> str:
+        """Proof that `text` was told to somebody by us."""
+        return hmac.new(self._tokens[0], text.encode(), "sha256").hexdigest()
+
+    def is_signed(self, text: str, signature: str) -> bool:
+        return hmac.compare_digest(self.signature(text).encode(), signature.encode("utf-8", "replace"))
 
     def caller(self, token: str | None) -> Caller | None:
         """Whose token it is; None for a wrong one."""

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from local.engine import job_api, value_api
 from local.engine.access import Access
 from local.engine.engine import Engine
-from local.engine.http import EXPLAINED, endpoint, explain, plain_answer, text_answer
+from local.engine.http import EXPLAINED, endpoint, explain, plain_answer, signed_endpoint, text_answer
 from local.engine.routes import Routes
 
 VERSION = "CE v1.788.0 (local engine)"
@@ -32,6 +32,8 @@ def build_app(engine: Engine, access: Access) -> Starlette:
         yield Route("/api/users/tokens/create", endpoint(engine, access, value_api.create_user_token), methods=["POST"])
         for method, path, answer in (*job_api.endpoints(), *value_api.endpoints()):
             yield Route(f"/api/w/{{workspace}}{path}", endpoint(engine, access, answer), methods=[method])
+        for method, path, answer in job_api.signed_endpoints():
+            yield Route(f"/api/w/{{workspace}}{path}", signed_endpoint(engine, access, answer), methods=[method])
         yield Route("/api/r/{path:path}", workspace_routes.serve, methods=METHODS)
 
     return Starlette(routes=list(routes()), exception_handlers=_handlers())

@@ -1,5 +1,6 @@
 """Checks the definition of a flow and fills in Windmill's defaults, so that the rest can rely on its shape."""
 
+import re
 from typing import Any
 
 
@@ -13,6 +14,7 @@ HARMLESS = {
     "concurrency_key", "custom_concurrency_key", "ws_error_handler_muted", "visible_to_runner_only", "dedicated_worker",
     "preserve_step_tags", "is_trigger", "assets", "hash", "squash", "notes", "groups",
 }  # fmt: skip
+DOCUMENT_KEYS = {"value", "summary", "description", "schema", "path"}
 FLOW_KEYS = {"modules", "failure_module", "preprocessor_module", "skip_expr", "flow_env"}
 MODULE_KEYS = {
     "id", "value", "stop_after_if", "stop_after_all_iters_if", "suspend", "mock", "retry", "sleep", "timeout",
@@ -42,31 +44,48 @@ SUSPEND_KEYS = {
     "required_events", "timeout", "resume_form", "user_auth_required", "user_groups_required",
     "self_approval_disabled", "hide_cancel", "continue_on_disapprove_timeout",
 }  # fmt: skip
+#: Ids are parts of keys and of expressions; these two stand for modules that are in no list.
+ID = re.compile(r"[A-Za-z0-9_-]+")
+RESERVED = ("failure", "preprocessor")
 
 
-def check_flow(value: Any, where: str = "value") -> dict[str, Any]:
-    """The flow `value` with defaults filled in. Raises DefinitionError."""
-    flow = _mapping(value, where)
+def check_flow(document: Any) -> dict[str, Any]:
+    """The flow of the mapping in a `flow.yaml`, with defaults filled in. Raises DefinitionError."""
+    where = "value"
+    _known(_mapping(document, "flow"), DOCUMENT_KEYS, "flow")
+    flow = _mapping(document.get("value"), where)
     _known(flow, FLOW_KEYS, where)
     checked = dict(flow)
     checked["modules"] = _modules(flow.get("modules", []), f"{where}.modules")
     for name in ("failure_module", "preprocessor_module"):
         if flow.get(name) is not None:
             default = name.removesuffix("_module")
-            checked[name] = _module({"id": default, **_mapping(flow[name], f"{where}.{name}")}, f"{where}.{name}")
+            module = {"id": default, **_mapping(flow[name], f"{where}.{name}")}
+            checked[name] = _module(module, f"{where}.{name}", apart=True)
     return checked
 
 
 def _modules(value: Any, where: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise DefinitionError(f"{where}: a list of modules is expected")
-    return [_module(module, f"{where}[{i}]") for i, module in enumerate(value)]
+    modules = [_module(module, f"{where}[{i}]") for i, module in enumerate(value)]
+    ids = [module["id"] for module in modules]
+    for i, name in enumerate(ids):
+        if name in ids[:i]:
+            raise DefinitionError(f"{where}[{i}].id: {name!r} is used twice")
+    if modules and (modules[-1].get("sleep") is not None or modules[-1].get("suspend") is not None):
+        # What follows a step happens before the next one: so there must be one.
+        modules.append({"id": f"{ids[-1]}-v", "value": {"type": "identity"}})
+    return modules
 
 
-def _module(value: Any, where: str) -> dict[str, Any]:
+def _module(value: Any, where: str, *, apart: bool = False) -> dict[str, Any]:
+    """A step; `apart` from the list of steps are failure module and preprocessor."""
     module = dict(_mapping(value, where))
-    if not isinstance(module.get("id"), str):
-        raise DefinitionError(f"{where}.id: a module needs an id")
+    if not isinstance(module.get("id"), str) or not ID.fullmatch(module["id"]):
+        raise DefinitionError(f"{where}.id: a module needs an id of letters, digits, - and _")
+    if not apart and module["id"] in RESERVED:
+        raise DefinitionError(f"{where}.id: {module['id']!r} has a meaning of its own")
     where = f"{where} ({module['id']})"
     _known(module, MODULE_KEYS, where)
     module["value"] = _value(module.get("value"), f"{where}.value")
@@ -76,12 +95,22 @@ def _module(value: Any, where: str) -> dict[str, Any]:
     for name in ("sleep", "timeout"):
         if module.get(name) is not None:
             module[name] = _transform(module[name], f"{where}.{name}", bare=name == "timeout")
+            _number(module[name], f"{where}.{name}")
     if module.get("retry") is not None:
         _retry(module["retry"], f"{where}.retry")
     if module.get("suspend") is not None:
-        _known(_mapping(module["suspend"], f"{where}.suspend"), SUSPEND_KEYS, f"{where}.suspend")
+        suspend = _mapping(module["suspend"], f"{where}.suspend")
+        _known(suspend, SUSPEND_KEYS, f"{where}.suspend")
+        for name in ("required_events", "timeout"):
+            _number({"type": "static", "value": suspend.get(name, 0)}, f"{where}.suspend.{name}")
     if module.get("mock") is not None:
         _known(_mapping(module["mock"], f"{where}.mock"), {"enabled", "return_value"}, f"{where}.mock")
+    if apart:
+        if module["value"]["type"] not in ("script", "rawscript", "flow"):
+            raise DefinitionError(f"{where}.value.type: must be script, rawscript or flow here")
+        for name in ("skip_if", "mock"):
+            if module.get(name):
+                raise DefinitionError(f"{where}.{name}: is not supported here")
     return module
 
 
@@ -106,10 +135,13 @@ def _value(value: Any, where: str) -> dict[str, Any]:
         checked.setdefault("parallel", False)
         if checked.get("parallelism") is not None:
             checked["parallelism"] = _transform(checked["parallelism"], f"{where}.parallelism", bare=True)
+            _number(checked["parallelism"], f"{where}.parallelism", least=1)
     if kind in ("forloopflow", "whileloopflow"):
         checked.setdefault("skip_failures", kind == "forloopflow")
         checked["modules"] = _modules(checked["modules"], f"{where}.modules")
     if kind in ("branchone", "branchall"):
+        if not isinstance(checked["branches"], list):
+            raise DefinitionError(f"{where}.branches: a list of branches is expected")
         checked["branches"] = [
             _branch(branch, f"{where}.branches[{i}]") for i, branch in enumerate(checked["branches"])
         ]
@@ -138,6 +170,13 @@ def _transform(value: Any, where: str, *, bare: bool = False) -> dict[str, Any]:
     if kind == "javascript":
         return {"type": "javascript", "expr": str(transform.get("expr") or "")}
     raise DefinitionError(f"{where}.type: {kind!r} is not supported; known are static and javascript")
+
+
+def _number(transform: dict[str, Any], where: str, least: int = 0) -> None:
+    number = transform.get("value")
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if transform["type"] == "static" and number is not None and (not is_number or number < least):
+        raise DefinitionError(f"{where}: a number of at least {least} is expected, not {number!r}")
 
 
 def _predicate(value: Any, where: str) -> None:

@@ -13,10 +13,11 @@ from uuid import UUID, uuid4
 
 from local.engine import queries, store, values
 from local.engine.expressions import NotFound
-from local.engine.flows import Ending, Tree
+from local.engine.flows import PREPROCESSOR, Tree
 from local.engine.jobs import FLOW_KINDS, Ended, Job, failure
 from local.engine.processes import ProcessDied, Processes, Task, TimedOut
 from local.engine.queue import Queue
+from local.engine.rules import Ending
 from local.engine.store import Connection, Store, Unavailable
 from local.engine.workspace import Workspace
 
@@ -63,11 +64,37 @@ class Engine:
             connection.execute(queries.REQUEUE_RUNNING)
             return connection.execute(queries.OPEN).fetchall()
 
-        for job_id, kind, moment in self.store.run(take_up):
-            self._queue.put(job_id, is_flow=kind in FLOW_KINDS, moment=moment.timestamp())
+        self._put_open(self.store.run(take_up))
         self._processes.warm({path: script.content for path, script in self.workspace.scripts.items()})
         for thread in self._threads:
             thread.start()
+
+    def keep_going(self) -> None:
+        """To be called every second or so. Raises StoreError when another engine has taken the database.
+
+        After the database was away, a transaction may have been repeated whose first attempt had been committed, and
+        then nobody has heard of what it did: jobs that are to run, and jobs that are done.
+        """
+        self.store.keep_guard()
+        if not self.store.was_away.is_set():
+            return
+        self.store.was_away.clear()
+        busy = self._processes.under_way
+
+        def take_up(connection: Connection) -> list[Any]:
+            running = [row[0] for row in connection.execute(queries.RUNNING).fetchall()]
+            connection.execute(queries.REQUEUE, (list(set(running) - busy()),))
+            return connection.execute(queries.OPEN).fetchall()
+
+        self._put_open(self.store.run(take_up, PATIENCE))
+        with self._watchers_lock:
+            awaited = list(self._watchers)
+        done = self.store.run(lambda c: store.jobs(c, queries.DONE, (awaited,)), PATIENCE)
+        self._tell(Ended(job.id, bool(job.success), job.result, job.skipped) for job in done)
+
+    def _put_open(self, rows: Iterable[tuple[UUID, str, datetime]]) -> None:
+        for job_id, kind, moment in rows:
+            self._queue.put(job_id, is_flow=kind in FLOW_KINDS, moment=moment.timestamp())
 
     def stop(self) -> None:
         """End what runs; it is taken up at the next start."""
@@ -147,17 +174,21 @@ class Engine:
     def resume(self, job_id: UUID, resume_id: int, payload: Any, *, approved: bool, approver: str | None) -> bool:
         """Give a suspended flow, or the step before its pause, an event; False when there is no such job."""
 
-        def note(connection: Connection) -> Job | None:
+        def note(connection: Connection) -> UUID | None:
             job = store.get(connection, job_id)
-            flow = job if job is None or job.is_flow or job.parent_id is None else store.get(connection, job.parent_id)
-            if flow is not None:
-                connection.execute(queries.ADD_RESUME, (job_id, resume_id, store.Jsonb(payload), approved, approver))
-            return flow
+            if job is None:
+                return None
+            connection.execute(queries.LOCK_TREE, (job.root_id,))
+            step, flow_id = (_awaited_step(connection, job_id), job.id) if job.is_flow else (job_id, job.parent_id)
+            if step is None:
+                return None
+            connection.execute(queries.ADD_RESUME, (step, resume_id, store.Jsonb(payload), approved, approver))
+            return flow_id or job_id
 
-        flow = self.store.run(note, PATIENCE)
-        if flow is not None:
-            self._queue.put(flow.id, is_flow=True)
-        return flow is not None
+        flow_id = self.store.run(note, PATIENCE)
+        if flow_id is not None:
+            self._queue.put(flow_id, is_flow=True)
+        return flow_id is not None
 
     def is_alive(self) -> bool:
         """Whether the engine's database answers."""
@@ -176,8 +207,9 @@ class Engine:
                     self._move_on(due.job_id)
                 else:
                     # Before the job counts as running: whoever cancels it then also ends its process.
-                    with self._processes.place(due.job_id):
-                        self._run(due.job_id)
+                    with self._processes.place(due.job_id) as is_ours:
+                        if is_ours:
+                            self._run(due.job_id)
             except Unavailable:
                 # Only when the engine stops: the job is still queued, or running and will be queued again.
                 log.info("job %s is left for the next start", due.job_id)
@@ -226,6 +258,8 @@ class Engine:
 
     def _ending_of(self, job: Job) -> Ending | None:
         """Run the process of `job`; None when it died and will be tried again."""
+        if job.kind == "identity":
+            return Ending(True, job.args["previous_result"])
         if job.kind == "flowscript":
             assert job.code is not None
             content, inline = str(job.code["content"]), str(job.code["content"])
@@ -238,13 +272,24 @@ class Engine:
             args = self.store.run(lambda connection: values.resolved(connection, job.args))
         except NotFound as error:
             return self._failed(job, "NotFound", str(error))
-        task = Task(job.id, job.path, inline, args, self._environment(job), job.preprocess, job.timeout)
-        try:
-            outcome, output = self._processes.run(task, content)
-        except TimedOut:
-            return self._failed(job, "ExecutionErr", f"the job took longer than its {job.timeout:g} s and was ended")
-        except ProcessDied as error:
-            return self._died(job, str(error))
+        function = "preprocessor" if job.key == PREPROCESSOR else "main"
+        task = Task(job.id, job.path, inline, args, self._environment(job), job.preprocess, job.timeout, function)
+        deaths = job.deaths
+        while True:
+            try:
+                outcome, output = self._processes.run(task, content)
+                break
+            except TimedOut:
+                message = f"the job took longer than its {job.timeout:g} s and was ended"
+                return self._failed(job, "ExecutionErr", message)
+            except ProcessDied as error:
+                deaths += 1
+                if self.store.stopping.is_set():
+                    return None
+                if deaths >= MOST_DEATHS:
+                    return self._failed(job, "ExecutionErr", f"the job's process died {MOST_DEATHS} times", str(error))
+                if not self._may_run_again(job, str(error)):
+                    return None
         if "error" in outcome:
             result = {"error": outcome["error"] | ({"step_id": job.step_id} if job.step_id else {})}
             return Ending(False, result, logs=output, args=outcome.get("args"))
@@ -254,15 +299,10 @@ class Engine:
         more = {"step_id": job.step_id} if job.step_id else {}
         return Ending(False, failure(name, message, **more), logs=logs)
 
-    def _died(self, job: Job, output: str) -> Ending | None:
-        if self.store.stopping.is_set():
-            return None
-        if job.deaths + 1 >= MOST_DEATHS:
-            return self._failed(job, "ExecutionErr", f"the job's process died {MOST_DEATHS} times", output)
+    def _may_run_again(self, job: Job, output: str) -> bool:
+        """Note that the process of `job` died; False when the job was cancelled, which may be why."""
         note = f"{output}\nthe job's process died: it runs again\n"
-        if self.store.run(lambda connection: connection.execute(queries.RETRY_DEAD, (note, job.id)).rowcount):
-            self._queue.put(job.id, is_flow=False)
-        return None
+        return bool(self.store.run(lambda connection: connection.execute(queries.NOTE_DEATH, (note, job.id)).rowcount))
 
     def _environment(self, job: Job) -> dict[str, str]:
         """What Windmill tells a script about itself."""
@@ -298,3 +338,11 @@ class Engine:
                 watchers = self._watchers.pop(item.job_id, [])
             for tell in watchers:
                 tell(item)
+
+
+def _awaited_step(connection: Connection, flow_id: UUID) -> UUID | None:
+    """The step whose events a suspended flow waits for."""
+    flow = store.get(connection, flow_id)
+    if flow is None or flow.state != "suspended" or flow.status is None:
+        return None
+    return UUID(flow.status["modules"][flow.status["step"] - 1]["job"])

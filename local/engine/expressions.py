@@ -13,6 +13,8 @@ from typing import Any
 
 import quickjs
 
+from local.engine.runner import tidied as storable
+
 SECONDS = 5.0
 MEMORY_BYTES = 128 << 20
 #: `results.a` is a promise, so Windmill awaits it wherever it is written like this.
@@ -139,6 +141,7 @@ def _run(expression: str, scope: Scope) -> Any:
     if "flow_env" in expression:
         names["flow_env"] = scope.flow_env
     try:
+        context.set_time_limit(SECONDS)
         context.set("__data", json.dumps(names | {"__previous_id": scope.previous_id}))
         setup = PRELUDE + (RESULTS if scope.has_results else "")
         context.eval(setup + (ERROR if "error" in expression and "previous_result" in names else ""))
@@ -148,7 +151,7 @@ def _run(expression: str, scope: Scope) -> Any:
             if not asked:
                 raise ExpressionError("the expression waits for something that never comes")
             context.eval(f"__answer({json.dumps(json.dumps([_answer(scope.lookup, *item) for item in asked]))})")
-        outcome = json.loads(context.eval("__outcome"))
+        outcome = storable(json.loads(context.eval("__outcome")))
     except quickjs.JSException as error:
         raise ExpressionError(_explain(expression, error, deadline)) from None
     if "thrown" in outcome:

@@ -3,11 +3,13 @@
 import asyncio
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -45,6 +47,7 @@ class Call:
 
     request: Request
     engine: Engine
+    access: Access
     caller: Caller
     body: bytes
 
@@ -72,7 +75,7 @@ Endpoint = Callable[[Call], Response | Awaitable[Response]]
 
 
 def endpoint(engine: Engine, access: Access, answer: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """Serve `answer` to callers with a token. One that is no coroutine runs on a thread."""
+    """Serve `answer` to callers with a token that covers it. One that is no coroutine runs on a thread."""
 
     @functools.wraps(answer)
     async def serve(request: Request) -> Response:
@@ -83,11 +86,43 @@ def endpoint(engine: Engine, access: Access, answer: Endpoint) -> Callable[[Requ
             return text_answer("Not authorized: Unauthorized", 401) if known else plain_answer("Unauthorized", 401)
         if workspace != engine.name:
             raise not_found(f"workspace not found at name {workspace}")
-        call = Call(request, engine, caller, await read(request))
-        answered = await answer(call) if inspect.iscoroutinefunction(answer) else await run_in_threadpool(answer, call)
-        return cast(Response, answered)
+        domain, action = _use(request)
+        if not caller.may_use(domain, action):
+            raise ApiError(403, f"Permission denied: the token lacks the scope {domain}:{action}")
+        return await answered(answer, Call(request, engine, access, caller, await read(request)))
 
     return serve
+
+
+def signed_endpoint(engine: Engine, access: Access, answer: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """Serve `answer` to whoever has its address from us: it ends in {id}/{nonce}/{signature}."""
+
+    @functools.wraps(answer)
+    async def serve(request: Request) -> Response:
+        given = request.path_params
+        if given["workspace"] != engine.name or not access.is_signed(
+            f"{given['id']}:{given['nonce']}", given["signature"]
+        ):
+            raise ApiError(401, "Not authorized: the signature is not ours")
+        approver = Caller(request.query_params.get("approver") or "anonymous", scopes=())
+        return await answered(answer, Call(request, engine, access, approver, await read(request)))
+
+    return serve
+
+
+async def answered(answer: Endpoint, call: Call) -> Response:
+    if inspect.iscoroutinefunction(answer):
+        return cast(Response, await answer(call))
+    return cast(Response, await run_in_threadpool(answer, call))
+
+
+def _use(request: Request) -> tuple[str, str]:
+    """Domain and action of Windmill's scopes that a request of the API needs."""
+    parts = request.url.path.split("/")
+    place = parts[4:] if parts[2] == "w" else parts[2:]
+    if place[0] == "jobs" and (place[1].startswith("run") or place[1:3] == ["flow", "resume"]):
+        return "jobs", "run"
+    return place[0].removesuffix("_u"), "read" if request.method == "GET" else "write"
 
 
 async def read(request: Request) -> bytes:
@@ -135,21 +170,36 @@ async def wait_for(engine: Engine, job_id: UUID, request: Request, by: str) -> E
 
 def result_answer(ended: Ended) -> Response:
     """A result as the caller who waited for it gets it: a script may choose status, headers and content type."""
-    result = ended.result
     status = 200 if ended.success and not ended.skipped else 422
-    if not isinstance(result, dict) or not result.keys() & CHOSEN:
-        return JSONResponse(result, status)
+    if not isinstance(ended.result, dict) or not ended.result.keys() & CHOSEN:
+        return JSONResponse(ended.result, status)
+    try:
+        return _chosen_answer(ended.result, status)
+    except (ValueError, TypeError, AttributeError) as error:
+        return text_answer(f"Internal: the answer that the script chose cannot be given: {error}", 500)
+
+
+def _chosen_answer(result: dict[str, Any], status: int) -> Response:
     headers = {str(name).lower(): str(value) for name, value in (result.get("windmill_headers") or {}).items()}
+    kind = result.get("windmill_content_type")
+    if kind is not None:
+        headers["content-type"] = str(kind)
+    for name, header in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(header):
+            raise ValueError(f"{name!r}: {header!r} is no header")
     status = int(result.get("windmill_status_code") or status)
+    if not 200 <= status <= 599:
+        raise ValueError(f"{status} is no status")
     value = result.get("result")
     if status in (204, 304):
         return Response(None, status, {"content-type": "application/json", **headers})
-    kind = result.get("windmill_content_type")
     if kind is None:
         return JSONResponse(value, status, headers)
-    return Response(value if isinstance(value, str) else _dump(value), status, {**headers, "content-type": str(kind)})
+    return Response(value if isinstance(value, str) else _dump(value), status, headers)
 
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 CHOSEN = {"windmill_status_code", "windmill_headers", "windmill_content_type"}
 
 
@@ -171,12 +221,21 @@ def explain(_: Request, error: Exception) -> Response:
             return text_answer(f"Bad request: {error}", 400)
         case UnknownTarget():
             return text_answer(f"Not found: {error}", 404)
+        case psycopg.DataError():
+            return text_answer(f"Bad request: {error}", 400)
         case Unavailable():
             return text_answer("Internal: the engine's database does not answer", 503)
     raise error
 
 
-EXPLAINED: tuple[type[Exception], ...] = (ApiError, BadBody, JobExists, UnknownTarget, Unavailable)
+EXPLAINED: tuple[type[Exception], ...] = (
+    ApiError,
+    BadBody,
+    JobExists,
+    UnknownTarget,
+    Unavailable,
+    psycopg.DataError,
+)
 
 
 def parse_id(text: str) -> UUID:

@@ -27,6 +27,7 @@ from local.engine.store import Connection
 
 #: Rows of a list where the caller does not say, and at most.
 PAGE, MAX_PAGE = 30, 1000
+MAX_NONCE = 2**31 - 1
 KINDS = {"p": False, "f": True}
 
 
@@ -47,11 +48,15 @@ def endpoints() -> Iterator[tuple[str, str, Endpoint]]:
         yield "POST", f"{prefix}/queue/cancel/{{id}}", cancel
     yield "GET", "/jobs/resume_urls/{id}/{nonce}", resume_urls
     yield "POST", "/jobs/flow/resume/{id}", resume_flow
-    for verb in ("resume", "cancel"):
-        yield "POST", f"/jobs_u/{verb}/{{id}}/{{nonce}}/{{signature}}", decide
-        yield "GET", f"/jobs_u/{verb}/{{id}}/{{nonce}}/{{signature}}", decide
     yield "POST", "/jobs/flow/user_states/{id}/{key}", set_user_state
     yield "GET", "/jobs/flow/user_states/{id}/{key}", get_user_state
+
+
+def signed_endpoints() -> Iterator[tuple[str, str, Endpoint]]:
+    """Those whose addresses `resume_urls` gives, to be passed on to people without a token."""
+    for verb in ("resume", "cancel"):
+        for method in ("GET", "POST"):
+            yield method, f"/jobs_u/{verb}/{{id}}/{{nonce}}/{{signature}}", decide
 
 
 def run(call: Call) -> Response:
@@ -128,9 +133,9 @@ def list_completed(call: Call) -> Response:
 def resume_urls(call: Call) -> Response:
     base = str(call.request.base_url).rstrip("/")
     job_id, nonce = call.job_id(), call["nonce"]
-    place = f"{base}/api/w/{call.engine.name}/jobs_u"
-    urls = {verb: f"{place}/{verb}/{job_id}/{nonce}/local" for verb in ("resume", "cancel")}
-    return JSONResponse({**urls, "approvalPage": f"{base}/approve/{call.engine.name}/{job_id}/{nonce}/local"})
+    workspace, end = call.engine.name, f"{job_id}/{nonce}/{call.access.signature(f'{job_id}:{nonce}')}"
+    urls = {verb: f"{base}/api/w/{workspace}/jobs_u/{verb}/{end}" for verb in ("resume", "cancel")}
+    return JSONResponse({**urls, "approvalPage": f"{base}/approve/{workspace}/{end}"})
 
 
 def resume_flow(call: Call) -> Response:
@@ -145,7 +150,7 @@ def decide(call: Call) -> Response:
     approved = call.request.url.path.split("/jobs_u/")[1].startswith("resume")
     payload = read_body(call.body, "application/json").value if call.body else None
     nonce = call["nonce"]
-    if not nonce.isdecimal():
+    if not nonce.isdecimal() or int(nonce) > MAX_NONCE:
         raise bad_request("the resume id is a number")
     if not call.engine.resume(call.job_id(), int(nonce), payload, approved=approved, approver=call.caller.username):
         raise not_found(f"Job not found at name {call.job_id()}")
@@ -196,7 +201,7 @@ def _moment(at: str | None, seconds: str | None) -> datetime | None:
         if at:
             return datetime.fromisoformat(at)
         return datetime.fromtimestamp(datetime.now().timestamp() + float(seconds)).astimezone() if seconds else None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise bad_request(str(error)) from None
 
 
@@ -214,7 +219,7 @@ def _completed(call: Call) -> Job:
 def _listed(call: Call, completed: bool | None) -> Response:
     query = call.request.query_params
     try:
-        size = min(int(query.get("per_page") or PAGE), MAX_PAGE)
+        size = min(max(int(query.get("per_page") or PAGE), 1), MAX_PAGE)
         page = max(int(query.get("page") or 1), 1)
         after, before = (_time(query.get(name)) for name in ("created_after", "created_before"))
     except ValueError as error:

@@ -39,7 +39,7 @@ class TimedOut(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is to do. `content` is inline code; `timeout` in seconds."""
+    """What a process is to do. `content` is inline code; `function` what is called in it; `timeout` in seconds."""
 
     job_id: UUID
     path: str
@@ -48,6 +48,7 @@ class Task:
     environment: dict[str, str]
     preprocess: bool = False
     timeout: float | None = None
+    function: str = "main"
 
 
 class Processes:
@@ -80,18 +81,30 @@ class Processes:
                 self._spawner.submit(self._template, packages)
 
     @contextmanager
-    def place(self, job_id: UUID) -> Iterator[None]:
-        """Hold a place for a job: from here on `kill` reaches its process, also one that is still to begin."""
+    def place(self, job_id: UUID) -> Iterator[bool]:
+        """Hold a place for a job: from here on `kill` reaches its process, also one that is still to begin.
+
+        Yields False when the job has a place already.
+        """
         with self._lock:
-            self._running[job_id] = None
+            is_new = job_id not in self._running
+            self._running.setdefault(job_id, None)
+        if not is_new:
+            yield False
+            return
         try:
-            yield
+            yield True
         finally:
             # What the job has started, and left behind, ends with it.
             self.kill(job_id)
             with self._lock:
                 del self._running[job_id]
                 self._unwanted.discard(job_id)
+
+    def under_way(self) -> set[UUID]:
+        """Jobs that have a place."""
+        with self._lock:
+            return set(self._running)
 
     def run(self, task: Task, content: str) -> tuple[dict[str, Any], str]:
         """Run `task`, whose code is `content`, in its place. Returns its outcome and output.
@@ -147,6 +160,7 @@ class Processes:
                 "directory": str(directory),
                 "preprocess": task.preprocess,
                 "trap": self._trap,
+                "function": task.function,
             },
         )
         job.deadline = time.monotonic() + task.timeout if task.timeout else None
@@ -190,7 +204,8 @@ class Processes:
             theirs.set_inheritable(True)
             command: list[str | Path] = [sys.executable, RUNNER, str(theirs.fileno()), self._root, self._cache]
             command += [mode, *packages]
-            return spawn(command, environment=self._environment, end=signal.SIGKILL, keep=[theirs.fileno()]), ours
+            end = signal.SIGKILL if mode == "--once" else signal.SIGTERM
+            return spawn(command, environment=self._environment, end=end, keep=[theirs.fileno()]), ours
 
 
 class _Conversation:

@@ -30,7 +30,6 @@ GET = f"select {COLUMNS} from job where id = %s"
 GET_WHOLE = f"select {COLUMNS}, result, logs from job where id = %s"
 GET_ARGS = "select args from job where id = %s"
 RESULTS = "select id, result from job where id = any(%s) and state = 'done'"
-ALL_SUCCEEDED = "select coalesce(bool_and(success), true) from job where id = any(%s)"
 
 #: A leaf job begins. Losing this in a crash loses nothing: the job is still queued then.
 START = f"""
@@ -49,19 +48,14 @@ update job set state = 'done', success = %(success)s, skipped = %(skipped)s, res
 where id = %(id)s and state <> 'done'
 """
 
-#: The process of a job died: try it again.
-RETRY_DEAD = (
-    "update job set state = 'queued', deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
-)
+#: The process of a job died: it is tried again.
+NOTE_DEATH = "update job set deaths = deaths + 1, logs = logs || %s where id = %s and state = 'running'"
 
-SAVE_FLOW = """
-update job set status = %(status)s, args = %(args)s, items = %(items)s, state = %(state)s,
-    suspend_until = %(suspend_until)s where id = %(id)s
-"""
+SAVE_FLOW = "update job set status = %(status)s, state = %(state)s, suspend_until = %(until)s where id = %(id)s"
+SAVE_ARGS = "update job set args = %s where id = %s"
+SAVE_ITEMS = "update job set items = %s where id = %s"
 
 SET_LEAF = "update job set leaf_jobs = leaf_jobs || %s where id = %s"
-FIND_LEAF = "select leaf_jobs -> %s, parent_id from job where id = %s"
-SCOPE_OF = "select coalesce(scope_id, id) from job where id = %s"
 
 RELEASE_HELD = """
 update job set state = 'queued', scheduled_for = now() where parent_id = %s and key = %s and attempt = %s
@@ -83,17 +77,24 @@ from tree where job.id = tree.id and job.state <> 'done' returning job.id
 REQUEUE_RUNNING = """
 update job set state = 'queued' where state = 'running' and kind not in ('flow', 'flownode')
 """
+#: Suspended flows twice: when their time is over, and now, as an event may have come that nobody has looked at.
 OPEN = """
-select id, kind, coalesce(case when state = 'suspended' then suspend_until end, scheduled_for) from job
-where state = 'queued' or state = 'suspended'
+select id, kind, scheduled_for from job where state in ('queued', 'suspended')
+union all
+select id, kind, suspend_until from job where state = 'suspended' and suspend_until is not null
 """
+#: What is left when a commit's answer got lost.
+RUNNING = "select id from job where state = 'running' and kind not in ('flow', 'flownode')"
+REQUEUE = "update job set state = 'queued' where id = any(%s) and state = 'running'"
+DONE = f"select {COLUMNS}, result, logs from job where id = any(%s) and state = 'done'"
+
 SCHEDULE_RUNS = "select exists (select 1 from job where schedule_path = %s and state <> 'done' and parent_id is null)"
 
 ADD_RESUME = """
 insert into resume (job_id, resume_id, value, approved, approver) values (%s, %s, %s, %s, %s)
 on conflict (job_id, resume_id) do nothing
 """
-RESUMES = "select value, approved, approver, resume_id from resume where job_id = any(%s) order by id"
+RESUMES = "select value, approved, approver, resume_id from resume where job_id = %s order by id"
 
 SET_USER_STATE = """
 update job set status = jsonb_set(status, '{user_states}',

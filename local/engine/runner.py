@@ -49,25 +49,40 @@ def serve(control: socket.socket, root: str, cache: str, packages: list[str], on
         # A process with threads must not be forked: go on without the packages.
         os.set_inheritable(control.fileno(), True)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1 : -len(packages)]])  # noqa: S606  # no shell is wanted
-    if not once:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     template = os.getpid()
+    children: set[int] = set()
+    # When the engine is gone its socket tells us, and there is something left to do.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if once else signal.SIG_IGN)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        children -= buried()
         if not message:
-            return
-        if once or os.fork() == 0:
+            break
+        if once or (child := os.fork()) == 0:
             control.close()
             if not once:
                 leave(template)
             run(*descriptors)
+        children.add(child)
         for descriptor in descriptors:
             os.close(descriptor)
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+
+
+def buried() -> set[int]:
+    """Children that have ended. Until we ask, nobody else can have their ids."""
+    ended: set[int] = set()
+    with contextlib.suppress(ChildProcessError):
+        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            ended.add(pid)
+    return ended
 
 
 def leave(template: int) -> None:
     """Become a session of its own that ends with its template."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != template:
         os._exit(1)
@@ -109,7 +124,7 @@ def outcome_of(job: dict[str, Any]) -> dict[str, Any]:
             arguments = call(module.preprocessor, arguments)
             outcome["args"] = plain(arguments if isinstance(arguments, dict) else {})
             arguments = outcome["args"]
-        outcome["result"] = plain(call(module.main, arguments))
+        outcome["result"] = plain(call(getattr(module, job["function"]), arguments))
     except BaseException as error:  # noqa: BLE001  # whatever a script raises, SystemExit included, is its result
         stack = "".join(traceback.format_exception(error))
         try:

@@ -25,9 +25,12 @@ Connection = psycopg.Connection[Any]
 
 #: Key of the advisory lock that says "an engine serves this database".
 LOCK_KEY = 0x6D696C6C
+#: Seconds that PostgreSQL may take to notice that an engine which served it before was killed.
+PATIENCE_FOR_THE_DEAD = 2.0
 #: Errors after which the same transaction may succeed: a lost connection, a database that restarts, a deadlock.
 PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.DeadlockDetected, PoolTimeout)
-#: A database that restarts refuses with these, which psycopg counts among other errors.
+#: Among them, but no repetition helps: a value larger than PostgreSQL takes.
+LASTING = (psycopg.errors.ProgramLimitExceeded,)
 JSON_COLUMNS = {"args", "flow", "code", "status", "items", "leaf_jobs", "result"}
 
 
@@ -43,17 +46,23 @@ class Store:
     """The database at `url`, which is created when it does not exist. `size` is the number of connections."""
 
     def __init__(self, url: str, size: int) -> None:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise StoreError(f"--database-url is no address of a database: {error}".strip()) from None
         self._url = url
         self._pool = ConnectionPool(
-            url, min_size=2, max_size=size, open=False, timeout=5, kwargs={"autocommit": True}, reconnect_timeout=30
+            url, min_size=2, max_size=size, open=False, timeout=5, kwargs={"autocommit": True}, reconnect_timeout=1
         )
         self._guard: Connection | None = None
         self.stopping = Event()
+        #: Set when a transaction had to be repeated: an earlier attempt may have been committed all the same.
+        self.was_away = Event()
 
     def open(self) -> None:
         """Connect, create what is missing, and make sure that no other engine serves this database."""
         try:
-            guard = self._connect_guard()
+            guard = self._connect_guard(patience=PATIENCE_FOR_THE_DEAD)
         except psycopg.Error as error:
             raise StoreError(f"cannot use the database at {_without_password(self._url)}: {error}".strip()) from None
         self._guard = guard
@@ -90,14 +99,17 @@ class Store:
                 timeout = 1 if patience is None else min(patience, 1)
                 with self._pool.connection(timeout=timeout) as connection, connection.transaction():
                     return work(connection)
+            except LASTING:
+                raise
             except PASSING as error:
+                self.was_away.set()
                 gone = self.stopping.is_set() or (deadline is not None and time.monotonic() + pause > deadline)
                 if gone:
                     raise Unavailable(f"the engine's database does not answer: {error}") from error
             self.stopping.wait(pause)
             pause = min(pause * 2, 1)
 
-    def _connect_guard(self) -> Connection:
+    def _connect_guard(self, patience: float = 0) -> Connection:
         try:
             guard = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
         except psycopg.OperationalError as error:
@@ -105,14 +117,15 @@ class Store:
                 raise
             _create_database(self._url)
             guard = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-        row = guard.execute(queries.CLAIM_DATABASE, (LOCK_KEY, LOCK_KEY)).fetchone()
-        if row is None or not row[0]:
-            holder = row[1] if row else None
-            guard.close()
-            raise StoreError(
-                f"another engine serves the database {_without_password(self._url)} (its server process is {holder}): "
-                "stop it, or name another --database-url"
-            )
+        deadline = time.monotonic() + patience
+        while (row := guard.execute(queries.CLAIM_DATABASE, (LOCK_KEY, LOCK_KEY)).fetchone()) and not row[0]:
+            if time.monotonic() > deadline:
+                guard.close()
+                raise StoreError(
+                    f"another engine serves the database {_without_password(self._url)} (its server process is "
+                    f"{row[1]}): stop it, or name another --database-url"
+                )
+            time.sleep(0.1)
         return guard
 
 
@@ -157,7 +170,7 @@ def rows(connection: Connection, query: Any, parameters: Any = None) -> list[dic
 
 
 def jobs(connection: Connection, query: Any, parameters: Any) -> list[Job]:
-    """Jobs without their results and logs."""
+    """The jobs that `query` finds."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:
         return cursor.execute(query, parameters).fetchall()
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from local.engine import queries, store, values
 from local.engine.access import create_token
 from local.engine.expressions import NotFound
-from local.engine.http import Call, Endpoint, bad_request, not_found, plain_answer
+from local.engine.http import ApiError, Call, Endpoint, bad_request, not_found, plain_answer
 from local.engine.store import Connection
 
 #: What stands where a secret is not to be shown.
@@ -239,7 +239,8 @@ def create_user_token(call: Call) -> Response:
     if scopes is not None and not (isinstance(scopes, list) and all(isinstance(item, str) for item in scopes)):
         raise bad_request("scopes is a list of text")
     if call.caller.scopes is not None:
-        call.require("users:tokens")
+        # A token must not make one that may do more.
+        raise ApiError(403, "Permission denied: a token with scopes cannot make tokens")
     try:
         expiration = datetime.fromisoformat(given["expiration"]) if given.get("expiration") else None
     except (TypeError, ValueError) as error:

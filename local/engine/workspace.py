@@ -11,6 +11,7 @@ import yaml
 from cronsim import CronSim, CronSimError
 
 from local.engine.definitions import DefinitionError, check_flow
+from local.engine.yaml12 import read_yaml
 
 #: What `wmill sync` looks at; nothing else in the repository belongs to the workspace.
 SPACES = ("f", "u")
@@ -32,7 +33,8 @@ OTHER_LANGUAGES = {
     ".yml",
 }
 ROUTE_PATH = re.compile(r"(\*[-\w]+$|:?[-\w]+)(/(\*[-\w]+$|:?[-\w]+))*$")
-#: Keys of a script's, trigger's and schedule's metadata that change what happens, and the values that are supported.
+#: Keys of flows', scripts', triggers' and schedules' files that change what happens, and the values that are supported.
+FLOW_KEYS = {"summary", "description", "value", "schema"}
 SCRIPT_KEYS = {"summary", "description", "lock", "kind", "schema", "has_preprocessor", "timeout"}
 TRIGGER_KEYS = {
     "script_path", "is_flow", "route_path", "http_method", "authentication_method", "authentication_resource_path",
@@ -182,12 +184,18 @@ class _Reader:
         lock = str(metadata.get("lock") or "")
         if lock.startswith(INLINE):
             lock = self._inline(self.root, lock, f"{path}.script.yaml: lock")
-        content = self.path.read_text()
+        try:
+            content = self.path.read_text()
+        except UnicodeDecodeError as error:
+            raise WorkspaceError(f"{self.name}: not UTF-8: {error}") from None
+        timeout = metadata.get("timeout")
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+            raise WorkspaceError(f"{path}.script.yaml: timeout: {timeout!r} is no number of seconds")
         self.workspace.scripts[path] = Script(
             path,
             content,
             lock.strip(),
-            metadata.get("timeout"),
+            timeout or None,
             _defines(content, "preprocessor"),
             _defines(content, "main"),
         )
@@ -195,8 +203,9 @@ class _Reader:
     def _flow(self) -> None:
         path = self.name.removesuffix("__flow/flow.yaml")
         document = _read_yaml(self.root, self.path)
+        self._check_keys(document, FLOW_KEYS)
         try:
-            value = check_flow(self._inlined(document.get("value")))
+            value = check_flow(self._inlined(document))
         except DefinitionError as error:
             raise WorkspaceError(f"{self.name}: {error}") from None
         self.workspace.flows[path] = Flow(path, value)
@@ -268,11 +277,13 @@ class _Reader:
             if key not in given:
                 raise WorkspaceError(f"{self.name}: {key}: is missing")
         try:
-            CronSim(str(given["schedule"]), datetime.now())
+            # Also one that never comes, such as February 30.
+            next(CronSim(str(given["schedule"]), datetime.now()))
             timezone = ZoneInfo(given["timezone"])
-        except CronSimError as error:
-            raise WorkspaceError(f"{self.name}: schedule: {given['schedule']!r}: {error}") from None
-        except (ZoneInfoNotFoundError, ValueError):
+        except (CronSimError, StopIteration) as error:
+            reason = error or "it never comes"
+            raise WorkspaceError(f"{self.name}: schedule: {given['schedule']!r}: {reason}") from None
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             raise WorkspaceError(f"{self.name}: timezone: {given['timezone']!r} is not known") from None
         path = self.name.removesuffix(".schedule.yaml")
         self.workspace.schedules[path] = Schedule(
@@ -316,8 +327,8 @@ def _defines(content: str, function: str) -> bool:
 
 def _read_yaml(root: Path, path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        document = read_yaml(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WorkspaceError(f"{path.relative_to(root)}: not YAML: {error}") from None
     if not isinstance(document, dict):
         raise WorkspaceError(f"{path.relative_to(root)}: a mapping is expected")

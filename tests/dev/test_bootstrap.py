@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
+from fake_windmill import ADMIN, FakeWindmill, Workspace
 
 from local import bootstrap
+from local.windmill import WindmillError
 
-WORKSPACE = "/api/w/shop"
-VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots"}
+VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots", "MCP_SIGNING_KEY": "k" * 32}
 
 
 def catalogue_of(path: Path, text: str) -> Path:
@@ -40,7 +40,9 @@ def test_the_first_of_several_variables_with_a_value_counts(values: dict[str, st
 
 
 def test_every_missing_value_is_named() -> None:
-    with pytest.raises(bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME"):
+    with pytest.raises(
+        bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MCP_SIGNING_KEY"
+    ):
         bootstrap.read_catalogue({})
 
 
@@ -52,30 +54,46 @@ def test_no_two_resources_share_a_variable() -> None:
     assert len(named) == len(set(named))
 
 
-def test_what_exists_stays_unless_forced(httpserver: HTTPServer, tmp_path: Path) -> None:
+def test_values_are_named_with_what_lacks_them() -> None:
+    catalogue = bootstrap.read_catalogue({}, complete=False)
+    lacking = {item["path"]: item["missing"] for kind in ("variables", "resources") for item in catalogue[kind]}
+    assert lacking["f/lib/database"] == ["DATABASE_HOST", "DATABASE_NAME"]
+    assert lacking["f/agent/openai"] == []
+
+
+def test_a_number_that_is_none_is_named() -> None:
+    with pytest.raises(bootstrap.BootstrapError, match="port is '54x2': a whole number is expected"):
+        bootstrap.read_catalogue(VALUES | {"DATABASE_PORT": "54x2"})
+    with pytest.raises(bootstrap.BootstrapError, match="run_retention_days is '0': a whole number"):
+        bootstrap.read_catalogue(VALUES | {"RUN_RETENTION_DAYS": "0"})
+
+
+def test_what_exists_stays_unless_forced(tmp_path: Path) -> None:
     path = catalogue_of(
         tmp_path,
         "resource_types: {}\nfolders: [lib]\nresources: []\n"
-        "variables: [{path: f/lib/a, description: A, secret: true, value: '${A}'}]\n",
+        "variables: [{path: f/lib/a, description: A, secret: true, value: '${A:-}'}]\n",
     )
-    catalogue = bootstrap.read_catalogue({"A": "1"}, path)
-    httpserver.expect_request(f"{WORKSPACE}/folders/exists/lib").respond_with_json(True)
-    httpserver.expect_request(f"{WORKSPACE}/variables/exists/f/lib/a").respond_with_json(True)
-    changed = httpserver.expect_request(
-        f"{WORKSPACE}/variables/update/f/lib/a",
-        method="POST",
-        headers={"authorization": "Bearer key"},
-        json={"path": "f/lib/a", "value": "1", "is_secret": True, "description": "A"},
-    )
-    changed.respond_with_data("f/lib/a")
-    assert bootstrap.apply(catalogue, httpserver.url_for(""), "shop", "key") == []
-    assert bootstrap.apply(catalogue, httpserver.url_for(""), "shop", "key", force=True) == [
-        "updated variables f/lib/a"
-    ]
+    with FakeWindmill() as windmill:
+        held = windmill.workspaces["shop"] = Workspace()
+
+        def apply(value: str, **options: bool) -> list[str]:
+            return bootstrap.apply(bootstrap.read_catalogue({"A": value}, path), windmill.url, "shop", ADMIN, **options)
+
+        assert apply("1") == ["create folder lib", "create variable f/lib/a"]
+        assert apply("2") == []
+        assert apply("2", force=True) == ["update variable f/lib/a"]
+        assert apply("2", force=True) == []
+        assert held.variables["f/lib/a"]["value"] == "2"
+        # A local installation is what its environment says, also where that says nothing any more.
+        assert apply("", force=True) == ["update variable f/lib/a"]
+    assert windmill.unexpected == []
 
 
-def test_a_refusal_is_told_with_what_windmill_said(httpserver: HTTPServer, tmp_path: Path) -> None:
+def test_a_refusal_is_told_with_what_windmill_said(tmp_path: Path) -> None:
     path = catalogue_of(tmp_path, "resource_types: {}\nfolders: [lib]\nresources: []\nvariables: []\n")
-    httpserver.expect_request(f"{WORKSPACE}/folders/exists/lib").respond_with_data("no such token", status=401)
-    with pytest.raises(bootstrap.BootstrapError, match="GET /folders/exists/lib: 401 no such token"):
-        bootstrap.apply(bootstrap.read_catalogue({}, path), httpserver.url_for(""), "shop", "key")
+    with (
+        FakeWindmill() as windmill,
+        pytest.raises(WindmillError, match="GET /w/shop/folders/exists/lib: 401 Unauthorized"),
+    ):
+        bootstrap.apply(bootstrap.read_catalogue({}, path), windmill.url, "shop", "no-such-token")

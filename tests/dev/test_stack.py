@@ -15,6 +15,7 @@ import pytest
 from systems import ROOT, RunningStack, own_environment, read_variables, run_dev
 
 from local.processes import free_port, is_taken
+from local.settings import PORTS
 
 KEYS = [
     "GATEWAY_URL",
@@ -75,8 +76,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def ports_in_use(environment: dict[str, str]) -> list[str]:
-    names = ("GATEWAY_PORT", "API_PORT", "WINDMILL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT")
-    return [name for name in names if is_taken(int(environment[name]))]
+    return [name for name, _ in PORTS.values() if is_taken(int(environment[name]))]
 
 
 def children_of(pid: int) -> dict[str, int]:

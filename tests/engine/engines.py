@@ -17,6 +17,8 @@ import httpx
 ROOT = Path(__file__).parent.parent.parent
 TOKEN = "token-of-the-tests"
 START_SECONDS = 30
+#: Connections are not kept: engines come and go.
+CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60, trust_env=False)
 
 #: Path below the workspace → text, or a mapping that is written as YAML (JSON is YAML).
 Files = Mapping[str, Any]
@@ -143,7 +145,7 @@ class Engine:
         if (status := self.process.poll()) is not None:
             raise AssertionError(f"the engine ended with {status}:\n{self.log.read_text()}")
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/api/version", timeout=5).status_code == httpx.codes.OK
+            return CLIENT.get(f"{self.url}/api/version", timeout=5).status_code == httpx.codes.OK
         return False
 
     def kill(self) -> None:
@@ -166,7 +168,7 @@ class Engine:
         """A call of the API; `path` below the workspace, or below the server where it begins with /api."""
         headers = {**({"authorization": f"Bearer {token}"} if token else {}), **request.pop("headers", {})}
         place = path if path.startswith("/api") else f"/api/w/local/{path}"
-        return httpx.request(method, f"{self.url}{place}", headers=headers, timeout=60, **request)
+        return CLIENT.request(method, f"{self.url}{place}", headers=headers, **request)
 
     def call(self, kind: str, path: str, args: Mapping[str, Any] | None = None, **request: Any) -> httpx.Response:
         """Run a script (`p`) or flow (`f`) and wait for its answer."""
@@ -191,7 +193,9 @@ class Engine:
         return answer.text
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return dict(self.api("GET", f"jobs_u/get/{job_id}").json())
+        answer = self.api("GET", f"jobs_u/get/{job_id}")
+        assert answer.status_code == httpx.codes.OK, f"{answer.text}\n{self.log.read_text()[-5000:]}"
+        return dict(answer.json())
 
     def is_done(self, job_id: str) -> bool:
         return self.job(job_id)["type"] == "CompletedJob"

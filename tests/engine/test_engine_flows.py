@@ -1,7 +1,10 @@
 """Flows: what a step sees, what comes next, and what the run gives. Windmill's rules."""
 
+import time
+from pathlib import Path
+
 import pytest
-from engines import Engine, Js, branch_all, branch_one, code, each, fail, flow, give, script, subflow
+from engines import Engine, Js, branch_all, branch_one, code, each, fail, flow, give, script, subflow, wait_until
 
 SEES = "def main(**seen): return seen"
 #: Fails until its counter in the workspace's folder has come to `good_on`.
@@ -75,129 +78,404 @@ FILES = {
         code("c", SEES, {"b": Js("results.b"), "previous": Js("previous_result")}),
     ),
     "f/e/identity.flow": flow(give("a", 1), {"id": "b", "value": {"type": "identity"}}),
-    "f/e/mock.flow": flow(fail("a", mock={"enabled": True, "return_value": {"x": 1}}), script("b", "f/s/echo", {"x": Js("results.a.x")})),
+    "f/e/mock.flow": flow(
+        fail("a", mock={"enabled": True, "return_value": {"x": 1}}), script("b", "f/s/echo", {"x": Js("results.a.x")})
+    ),
     "f/e/mock_off.flow": flow(give("a", 5, mock={"enabled": False, "return_value": 1})),
     # Loops
     "f/l/loop.flow": flow(
-        each("l", Js("flow_input.items"), [give("a", Js("flow_input.iter.value * 2")), give("b", Js("results.a + flow_input.iter.index"))]),
+        each(
+            "l",
+            Js("flow_input.items"),
+            [give("a", Js("flow_input.iter.value * 2")), give("b", Js("results.a + flow_input.iter.index"))],
+        ),
         give("after", Js("[results.l, results.b, previous_result]")),
     ),
     "f/l/simple.flow": flow(each("l", Js("flow_input.items"), [give("a", Js("flow_input.iter.value"))])),
     "f/l/parallel.flow": flow(
-        each("l", Js("flow_input.items"), [code("a", "import time\ndef main(x, n): time.sleep((n - x) * 0.02); return x", {"x": Js("flow_input.iter.value"), "n": Js("flow_input.items.length")})], parallel=True)
+        each(
+            "l",
+            Js("flow_input.items"),
+            [
+                code(
+                    "a",
+                    "import time\ndef main(x, n): time.sleep((n - x) * 0.02); return x",
+                    {"x": Js("flow_input.iter.value"), "n": Js("flow_input.items.length")},
+                )
+            ],
+            parallel=True,
+        )
     ),
     "f/l/parallelism.flow": flow(
-        each("l", Js("flow_input.items"), [code("a", "import time\ndef main(): start = time.time(); time.sleep(0.1); return [start, time.time()]")], parallel=True, parallelism=2)
+        each(
+            "l",
+            Js("flow_input.items"),
+            [code("a", "import time\ndef main(): start = time.time(); time.sleep(0.1); return [start, time.time()]")],
+            parallel=True,
+            parallelism=2,
+        )
     ),
     "f/l/nested.flow": flow(
-        each("outer", [1, 2], [each("inner", ["a", "b"], [
-            give("x", Js("`${flow_input.iter_parent.value}${flow_input.iter.value}${flow_input.iter_parent.index}${flow_input.iter.index}`")),
-            {"id": "y", "value": {"type": "identity"}},
-        ])])
+        each(
+            "outer",
+            [1, 2],
+            [
+                each(
+                    "inner",
+                    ["a", "b"],
+                    [
+                        give(
+                            "x",
+                            Js(
+                                "`${flow_input.iter_parent.value}${flow_input.iter.value}${flow_input.iter_parent.index}${flow_input.iter.index}`"
+                            ),
+                        ),
+                        {"id": "y", "value": {"type": "identity"}},
+                    ],
+                )
+            ],
+        )
     ),
     "f/l/nested_parallel.flow": flow(
-        each("outer", [1, 2, 3], [each("inner", ["a", "b"], [
-            give("x", Js("`${flow_input.iter_parent.value}${flow_input.iter.value}`")), {"id": "y", "value": {"type": "identity"}},
-        ], parallel=True)], parallel=True)
+        each(
+            "outer",
+            [1, 2, 3],
+            [
+                each(
+                    "inner",
+                    ["a", "b"],
+                    [
+                        give("x", Js("`${flow_input.iter_parent.value}${flow_input.iter.value}`")),
+                        {"id": "y", "value": {"type": "identity"}},
+                    ],
+                    parallel=True,
+                )
+            ],
+            parallel=True,
+        )
     ),
     "f/l/no_list.flow": flow(each("l", Js("flow_input.items"), [give("a", 1)])),
-    "f/l/fails.flow": flow(each("l", [0, 1, 2], [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})])),
-    "f/l/skips_failures.flow": flow(each("l", [0, 1, 2], [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})], skip_failures=True)),
-    "f/l/parallel_fails.flow": flow(each("l", [0, 1, 2], [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})], parallel=True), give("b", 1)),
+    "f/l/fails.flow": flow(
+        each("l", [0, 1, 2], [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})])
+    ),
+    "f/l/skips_failures.flow": flow(
+        each(
+            "l",
+            [0, 1, 2],
+            [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})],
+            skip_failures=True,
+        )
+    ),
+    "f/l/parallel_fails.flow": flow(
+        each(
+            "l",
+            [0, 1, 2],
+            [code("a", "def main(x): return 1 // (1 - x)", {"x": Js("flow_input.iter.value")})],
+            parallel=True,
+        ),
+        give("b", 1),
+    ),
     "f/l/break.flow": flow(
-        each("l", [1, 2, 3, 4], [give("a", Js("flow_input.iter.value"), **both("stop_after_if", when="result == 2")), give("b", Js("results.a * 10"))]),
+        each(
+            "l",
+            [1, 2, 3, 4],
+            [
+                give("a", Js("flow_input.iter.value"), **both("stop_after_if", when="result == 2")),
+                give("b", Js("results.a * 10")),
+            ],
+        ),
         give("after", Js("results.l")),
     ),
     "f/l/break_loop.flow": flow(
-        each("l", [1, 2, 3, 4], [give("a", Js("flow_input.iter.value"))], both("stop_after_if", when="result == 3")), give("after", Js("results.l"))
+        each("l", [1, 2, 3, 4], [give("a", Js("flow_input.iter.value"))], both("stop_after_if", when="result == 3")),
+        give("after", Js("results.l")),
     ),
     "f/l/stop_after_all.flow": flow(
-        each("l", [1, 2], [give("a", Js("flow_input.iter.value"))], both("stop_after_all_iters_if", when="result.length == 2")), give("after", 9)
+        each(
+            "l",
+            [1, 2],
+            [give("a", Js("flow_input.iter.value"))],
+            both("stop_after_all_iters_if", when="result.length == 2"),
+        ),
+        give("after", 9),
     ),
     "f/l/all_iters.flow": flow(
-        each("l", [1, 2, 3, 4], [give("a", Js("flow_input.iter.value"))], both("stop_after_if", when="all_iters.length == 2")), give("after", Js("results.l"))
+        each(
+            "l",
+            [1, 2, 3, 4],
+            [give("a", Js("flow_input.iter.value"))],
+            both("stop_after_if", when="all_iters.length == 2"),
+        ),
+        give("after", Js("results.l")),
     ),
     "f/l/skip_in_loop.flow": flow(
-        each("l", [1, 2, 3], [give("a", Js("flow_input.iter.value")), give("b", "even", skip_if={"expr": "flow_input.iter.value % 2 == 1"})])
+        each(
+            "l",
+            [1, 2, 3],
+            [
+                give("a", Js("flow_input.iter.value")),
+                give("b", "even", skip_if={"expr": "flow_input.iter.value % 2 == 1"}),
+            ],
+        )
     ),
     "f/l/while.flow": flow(
-        {"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [give("a", Js("flow_input.iter.index"), **both("stop_after_if", when="result >= 3"))]}}
+        {
+            "id": "w",
+            "value": {
+                "type": "whileloopflow",
+                "skip_failures": False,
+                "modules": [give("a", Js("flow_input.iter.index"), **both("stop_after_if", when="result >= 3"))],
+            },
+        }
     ),
     "f/l/while_simple.flow": flow(
         give("first", 100),
-        {"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [give("a", Js("previous_result + 1"))]}, **both("stop_after_if", when="result >= 103")},
+        {
+            "id": "w",
+            "value": {
+                "type": "whileloopflow",
+                "skip_failures": False,
+                "modules": [give("a", Js("previous_result + 1"))],
+            },
+            **both("stop_after_if", when="result >= 103"),
+        },
     ),
-    "f/l/while_fails.flow": flow({"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [fail("a")]}}),
-    "f/l/endless.flow": flow({"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [give("a", 1)]}}),
+    "f/l/while_fails.flow": flow(
+        {"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [fail("a")]}}
+    ),
+    "f/l/endless.flow": flow(
+        {"id": "w", "value": {"type": "whileloopflow", "skip_failures": False, "modules": [give("a", 1)]}}
+    ),
+    "f/l/endless_identity.flow": flow(
+        {"id": "w", "value": {"type": "whileloopflow", "modules": [{"id": "a", "value": {"type": "identity"}}]}}
+    ),
+    "f/l/calls_itself.flow": flow(subflow("s", "f/l/calls_itself")),
     "f/l/previous.flow": flow(
         give("before", "from before"),
-        each("l", [1], [code("a", SEES, {"previous": Js("previous_result"), "before": Js("results.before")}), {"id": "b", "value": {"type": "identity"}}]),
+        each(
+            "l",
+            [1],
+            [
+                code("a", SEES, {"previous": Js("previous_result"), "before": Js("results.before")}),
+                {"id": "b", "value": {"type": "identity"}},
+            ],
+        ),
     ),
     "f/l/empty_body.flow": flow(each("l", [1, 2], [])),
     "f/l/branch_in_loop.flow": flow(
-        each("l", [1, 2, 3], [branch_one("c", {"flow_input.iter.value == 2": [give("two", "two")]}, [give("other", "other")])])
+        each(
+            "l",
+            [1, 2, 3],
+            [branch_one("c", {"flow_input.iter.value == 2": [give("two", "two")]}, [give("other", "other")])],
+        )
     ),
     "f/l/failing_branches_in_loop.flow": flow(
-        each("l", [1, 2], [branch_all("c", [give("a", Js("flow_input.iter.value"))], [fail("b")])], skip_failures=True), give("after", Js("results.l"))
+        each("l", [1, 2], [branch_all("c", [give("a", Js("flow_input.iter.value"))], [fail("b")])], skip_failures=True),
+        give("after", Js("results.l")),
     ),
     # Branches
     "f/b/one.flow": flow(
         give("a", "one"),
-        branch_one("c", {"results.a == flow_input.x": [give("first", 1)], "flow_input.x == 'two'": [give("second", 2)]}, [give("third", 3)]),
+        branch_one(
+            "c",
+            {"results.a == flow_input.x": [give("first", 1)], "flow_input.x == 'two'": [give("second", 2)]},
+            [give("third", 3)],
+        ),
         give("after", Js("results.c")),
     ),
-    "f/b/empty_default.flow": flow(branch_one("c", {"flow_input.x": [give("a", 1)]}, []), give("after", Js("[results.c, previous_result]"))),
-    "f/b/inner_result.flow": flow(branch_one("c", {"true": [give("inner", "seen"), give("last", 2)]}, []), give("after", Js("results.inner"))),
-    "f/b/all.flow": flow(branch_all("c", [give("a", 1)], [give("b", 2)], parallel=True), give("after", Js("results.c"))),
+    "f/b/empty_default.flow": flow(
+        branch_one("c", {"flow_input.x": [give("a", 1)]}, []), give("after", Js("[results.c, previous_result]"))
+    ),
+    "f/b/inner_result.flow": flow(
+        branch_one("c", {"true": [give("inner", "seen"), give("last", 2)]}, []), give("after", Js("results.inner"))
+    ),
+    "f/b/all.flow": flow(
+        branch_all("c", [give("a", 1)], [give("b", 2)], parallel=True), give("after", Js("results.c"))
+    ),
     "f/b/all_sequential.flow": flow(branch_all("c", [give("a", 1)], [give("b", Js("results.a + 1"))], parallel=False)),
     "f/b/all_fails.flow": flow(branch_all("c", [give("a", 1)], [fail("b")]), give("after", 1)),
     "f/b/all_empty.flow": flow(branch_all("c"), give("after", Js("results.c"))),
     "f/b/all_empty_branch.flow": flow(branch_all("c", [], [give("b", 1)])),
     # Failures
-    "f/f/continues.flow": flow(fail("a", "first", continue_on_error=True), code("b", SEES, {"a": Js("results.a.error.message"), "previous": Js("previous_result.error.name")})),
+    "f/f/continues.flow": flow(
+        fail("a", "first", continue_on_error=True),
+        code("b", SEES, {"a": Js("results.a.error.message"), "previous": Js("previous_result.error.name")}),
+    ),
     "f/f/continues_last.flow": flow(give("a", 1), fail("b", "last", continue_on_error=True)),
-    "f/f/module.flow": flow(give("a", 1), fail("b", "bad"), give("c", 3), failure_module=code("failure", SEES, {"m": Js("error.message"), "n": Js("error.name"), "s": Js("error.step_id"), "a": Js("results.a"), "x": Js("flow_input.x")})),
+    "f/f/module.flow": flow(
+        give("a", 1),
+        fail("b", "bad"),
+        give("c", 3),
+        failure_module=code(
+            "failure",
+            SEES,
+            {
+                "m": Js("error.message"),
+                "n": Js("error.name"),
+                "s": Js("error.step_id"),
+                "a": Js("results.a"),
+                "x": Js("flow_input.x"),
+            },
+        ),
+    ),
     "f/f/module_recovers.flow": flow(fail("a"), failure_module=give("failure", {"recover": True, "x": 1})),
     "f/f/module_fails.flow": flow(fail("a", "first"), failure_module=fail("failure", "second")),
-    "f/f/module_retries.flow": flow(fail("a", "first"), failure_module=script("failure", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2}, retry={"constant": {"attempts": 2, "seconds": 0}})),
+    "f/f/module_retries.flow": flow(
+        fail("a", "first"),
+        failure_module=script(
+            "failure",
+            "f/s/flaky",
+            {"place": Js("flow_input.place"), "good_on": 2},
+            retry={"constant": {"attempts": 2, "seconds": 0}},
+        ),
+    ),
     "f/f/module_is_flow.flow": flow(fail("a", "inner"), failure_module=subflow("failure", "f/l/loop", {"items": [1]})),
     "f/f/module_in_loop.flow": flow(
-        each("l", [1, 2], [fail("a", "in loop")], skip_failures=True), give("after", Js("results.l")),
+        each("l", [1, 2], [fail("a", "in loop")], skip_failures=True),
+        give("after", Js("results.l")),
         failure_module=code("failure", SEES, {"m": Js("error.message"), "i": Js("flow_input.iter.value")}),
     ),
     "f/f/module_once.flow": flow(
-        each("l", [1, 2], [fail("a", "in loop")]), failure_module=code("failure", FLAKY.replace("return tries", "return [tries, True]"), {"place": Js("flow_input.place"), "good_on": 1})
+        each("l", [1, 2], [fail("a", "in loop")]),
+        failure_module=code(
+            "failure",
+            FLAKY.replace("return tries", "return [tries, True]"),
+            {"place": Js("flow_input.place"), "good_on": 1},
+        ),
     ),
     "f/f/subflow_fails.flow": flow(subflow("s", "f/f/module", {"x": 5}), give("after", 1)),
     # Retries
-    "f/r/retry.flow": flow(script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": Js("flow_input.good_on")}, retry={"constant": {"attempts": 2, "seconds": 0}}), give("b", Js("results.a"))),
-    "f/r/retry_if.flow": flow(script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 9}, retry={"constant": {"attempts": 5, "seconds": 0}, "retry_if": {"expr": "result.error.message != 'try 2'"}})),
-    "f/r/exponential.flow": flow(script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 3}, retry={"constant": {"attempts": 1, "seconds": 0}, "exponential": {"attempts": 1, "multiplier": 0, "seconds": 1}})),
+    "f/r/retry.flow": flow(
+        script(
+            "a",
+            "f/s/flaky",
+            {"place": Js("flow_input.place"), "good_on": Js("flow_input.good_on")},
+            retry={"constant": {"attempts": 2, "seconds": 0}},
+        ),
+        give("b", Js("results.a")),
+    ),
+    "f/r/retry_if.flow": flow(
+        script(
+            "a",
+            "f/s/flaky",
+            {"place": Js("flow_input.place"), "good_on": 9},
+            retry={"constant": {"attempts": 5, "seconds": 0}, "retry_if": {"expr": "result.error.message != 'try 2'"}},
+        )
+    ),
+    "f/r/exponential.flow": flow(
+        script(
+            "a",
+            "f/s/flaky",
+            {"place": Js("flow_input.place"), "good_on": 3},
+            retry={
+                "constant": {"attempts": 1, "seconds": 0},
+                "exponential": {"attempts": 1, "multiplier": 0, "seconds": 1},
+            },
+        )
+    ),
     "f/r/same_arguments.flow": flow(
-        code("a", "import json\ndef main(place, x):\n    with open(place, 'a') as file: file.write(f'{x}\\n')\n    raise ValueError", {"place": Js("flow_input.place"), "x": Js("Math.random()")}, retry={"constant": {"attempts": 2, "seconds": 0}})
+        code(
+            "a",
+            "def main(place, x):\n    with open(place, 'a') as file: file.write(f'{x}\\n')\n    raise ValueError",
+            {"place": Js("flow_input.place"), "x": Js("Math.random()")},
+            retry={"constant": {"attempts": 2, "seconds": 0}},
+        )
     ),
-    "f/r/in_loop.flow": flow(each("l", [1, 2], [script("a", "f/s/flaky", {"place": Js("flow_input.place + flow_input.iter.value"), "good_on": 2}, retry={"constant": {"attempts": 1, "seconds": 0}})])),
-    "f/r/of_loop.flow": flow(each("l", [1, 2], [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})], {"retry": {"constant": {"attempts": 1, "seconds": 0}}})),
+    "f/r/in_loop.flow": flow(
+        each(
+            "l",
+            [1, 2],
+            [
+                script(
+                    "a",
+                    "f/s/flaky",
+                    {"place": Js("flow_input.place + flow_input.iter.value"), "good_on": 2},
+                    retry={"constant": {"attempts": 1, "seconds": 0}},
+                )
+            ],
+        )
+    ),
+    "f/r/of_loop.flow": flow(
+        each(
+            "l",
+            [1, 2],
+            [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})],
+            {"retry": {"constant": {"attempts": 1, "seconds": 0}}},
+        )
+    ),
     "f/r/of_parallel_loop.flow": flow(
-        each("l", [1, 2, 3], [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})], {"retry": {"constant": {"attempts": 3, "seconds": 0}}}, parallel=True, parallelism=1)
+        each(
+            "l",
+            [1, 2, 3],
+            [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})],
+            {"retry": {"constant": {"attempts": 3, "seconds": 0}}},
+            parallel=True,
+            parallelism=1,
+        )
     ),
-    "f/r/of_branch.flow": flow(branch_one("c", {"true": [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})]}, [], retry={"constant": {"attempts": 1, "seconds": 0}})),
+    "f/r/of_branch.flow": flow(
+        branch_one(
+            "c",
+            {"true": [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})]},
+            [],
+            retry={"constant": {"attempts": 1, "seconds": 0}},
+        )
+    ),
     "f/r/of_branches.flow": flow(
-        branch_all("c", [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})], [give("b", 1)], module={"retry": {"constant": {"attempts": 1, "seconds": 0}}}, parallel=False)
+        branch_all(
+            "c",
+            [script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})],
+            [give("b", 1)],
+            module={"retry": {"constant": {"attempts": 1, "seconds": 0}}},
+            parallel=False,
+        )
     ),
-    "f/r/of_subflow.flow": flow(subflow("s", "f/r/once", {"place": Js("flow_input.place")}, retry={"constant": {"attempts": 1, "seconds": 0}})),
+    "f/r/of_subflow.flow": flow(
+        subflow("s", "f/r/once", {"place": Js("flow_input.place")}, retry={"constant": {"attempts": 1, "seconds": 0}})
+    ),
     "f/r/once.flow": flow(script("a", "f/s/flaky", {"place": Js("flow_input.place"), "good_on": 2})),
-    "f/r/of_expression.flow": flow(script("a", "f/s/echo", {"x": Js("flow_input.a.b")}, retry={"constant": {"attempts": 1, "seconds": 0}})),
+    "f/r/of_expression.flow": flow(
+        script("a", "f/s/echo", {"x": Js("flow_input.a.b")}, retry={"constant": {"attempts": 1, "seconds": 0}})
+    ),
     # Time
-    "f/w/sleep.flow": flow(give("a", 1, sleep={"type": "static", "value": 0.3}), code("b", "import time\ndef main(): return time.time()")),
-    "f/w/sleep_before_loop.flow": flow(give("a", 1, sleep={"type": "javascript", "expr": "result * 0.2"}), each("l", [1, 2], [give("b", Js("flow_input.iter.value"))])),
-    "f/w/sleep_before_loop_parallel.flow": flow(give("a", 1, sleep={"type": "static", "value": 0.2}), each("l", [1, 2], [give("b", Js("flow_input.iter.value")), give("c", 3)], parallel=True)),
-    "f/w/sleep_before_branches.flow": flow(give("a", 1, sleep={"type": "static", "value": 0.2}), branch_one("o", {"true": [give("b", 2)]}, []), branch_all("c", [give("d", 3)])),
+    "f/w/sleep.flow": flow(
+        give("a", 1, sleep={"type": "static", "value": 0.3}), code("b", "import time\ndef main(): return time.time()")
+    ),
+    "f/w/sleep_before_loop.flow": flow(
+        give("a", 1, sleep={"type": "javascript", "expr": "result * 0.2"}),
+        each("l", [1, 2], [give("b", Js("flow_input.iter.value"))]),
+    ),
+    "f/w/sleep_before_loop_parallel.flow": flow(
+        give("a", 1, sleep={"type": "static", "value": 0.2}),
+        each("l", [1, 2], [give("b", Js("flow_input.iter.value")), give("c", 3)], parallel=True),
+    ),
+    "f/w/sleep_before_branches.flow": flow(
+        give("a", 1, sleep={"type": "static", "value": 0.2}),
+        branch_one("o", {"true": [give("b", 2)]}, []),
+        branch_all("c", [give("d", 3)]),
+    ),
     "f/w/sleep_last.flow": flow(give("a", 7, sleep={"type": "static", "value": 0.3})),
     "f/w/bad_sleep.flow": flow(give("a", 1, sleep={"type": "javascript", "expr": "'long'"}), give("b", 1)),
     "f/w/timeout.flow": flow(code("a", "import time\ndef main(): time.sleep(30)", timeout=1), give("b", 1)),
-    "f/w/timeout_retry.flow": flow(code("a", "import time\ndef main(): time.sleep(30)", timeout=1, continue_on_error=True), give("b", Js("results.a.error.name"))),
-    "f/w/timeout_in_loop.flow": flow(each("l", [0, 30], [code("a", "import time\ndef main(x): time.sleep(x); return x", {"x": Js("flow_input.iter.value")}, timeout=1)], skip_failures=True)),
+    "f/w/timeout_retry.flow": flow(
+        code("a", "import time\ndef main(): time.sleep(30)", timeout=1, continue_on_error=True),
+        give("b", Js("results.a.error.name")),
+    ),
+    "f/w/timeout_in_loop.flow": flow(
+        each(
+            "l",
+            [0, 30],
+            [
+                code(
+                    "a",
+                    "import time\ndef main(x): time.sleep(x); return x",
+                    {"x": Js("flow_input.iter.value")},
+                    timeout=1,
+                )
+            ],
+            skip_failures=True,
+        )
+    ),
     "f/w/slow.py": "import time\ndef main(): time.sleep(30)",
     "f/w/slow.script.yaml": {"kind": "script", "timeout": 1},
     "f/w/timeout_of_script.flow": flow(script("a", "f/w/slow")),
@@ -210,7 +488,7 @@ FILES = {
 
 
 @pytest.fixture
-def place(tmp_path: object) -> dict[str, str]:
+def place(tmp_path: Path) -> dict[str, str]:
     return {"place": f"{tmp_path}/count"}
 
 
@@ -231,7 +509,6 @@ def test_transforms_see_input_results_and_environment(engine: Engine) -> None:
 
 
 def test_an_expression_that_throws_fails_its_step(engine: Engine) -> None:
-    assert "flow_input.a.b.c" in engine.error("f", "f/t/throws")["message"] or True
     assert engine.error("f", "f/t/throws")["name"] == "ExecutionErr"
 
 
@@ -334,9 +611,7 @@ def test_parallel_loops_nest(engine: Engine) -> None:
 
 
 def test_a_loop_over_no_list_fails(engine: Engine) -> None:
-    assert "Expected a list" in engine.error("f", "f/l/no_list", {"items": {"a": 1}})["message"] or True
-    answer = engine.call("f", "f/l/no_list", {"items": 5})
-    assert answer.status_code == 422
+    assert "Expected a list" in engine.error("f", "f/l/no_list", {"items": 5})["message"]
 
 
 def test_a_failure_ends_a_loop(engine: Engine) -> None:
@@ -387,12 +662,14 @@ def test_a_failure_ends_a_while_loop_with_its_error(engine: Engine) -> None:
     assert engine.error("f", "f/l/while_fails")["message"] == "broken"
 
 
-def test_a_while_loop_that_never_ends_can_be_cancelled(engine: Engine) -> None:
-    job_id = engine.queue("f", "f/l/endless")
-    while len(engine.job(job_id).get("flow_status", {"modules": [{}]})["modules"][0].get("flow_jobs", [])) < 10:
-        pass
+@pytest.mark.parametrize("name", ["endless", "endless_identity", "calls_itself"])
+def test_what_never_ends_can_be_cancelled(engine: Engine, name: str) -> None:
+    job_id = engine.queue("f", f"f/l/{name}")
+    wait_until(lambda: len(engine.api("GET", "jobs/list", params={"parent_job": job_id}).json()) > 0)
+    time.sleep(0.2)
     engine.api("POST", f"jobs_u/queue/cancel/{job_id}", json={"reason": "enough"})
     assert engine.finished(job_id)["canceled_reason"] == "enough"
+    wait_until(lambda: not engine.api("GET", "jobs/queue/list", params={"script_path_start": "f/l/"}).json())
 
 
 def test_the_first_step_of_an_iteration_has_the_input_as_previous_result(engine: Engine) -> None:
@@ -510,8 +787,7 @@ def test_exponential_retries_follow_constant_ones(engine: Engine, place: dict[st
 
 def test_a_retry_has_the_same_arguments(engine: Engine, place: dict[str, str]) -> None:
     engine.error("f", "f/r/same_arguments", place)
-    with open(place["place"]) as file:  # noqa: PTH123
-        seen = file.read().split()
+    seen = Path(place["place"]).read_text().split()
     assert (len(seen), len(set(seen))) == (3, 1)
 
 
@@ -542,7 +818,12 @@ def test_an_expression_that_throws_is_retried_too(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("sleep_before_loop", [1, 2]), ("sleep_before_loop_parallel", [3, 3]), ("sleep_before_branches", [3]), ("sleep_last", 7)],
+    [
+        ("sleep_before_loop", [1, 2]),
+        ("sleep_before_loop_parallel", [3, 3]),
+        ("sleep_before_branches", [3]),
+        ("sleep_last", 7),
+    ],
 )
 def test_a_step_can_be_followed_by_a_pause(engine: Engine, name: str, expected: object) -> None:
     job = engine.finished(engine.queue("f", f"f/w/{name}"))

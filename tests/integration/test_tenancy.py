@@ -72,7 +72,9 @@ def test_a_row_cannot_point_into_another_organization(app):
         )
 
 
-@pytest.mark.parametrize("table", ["organizations", "chatbots", "whatsapp_numbers", "api_keys", "plans"])
+@pytest.mark.parametrize(
+    "table", ["organizations", "chatbots", "whatsapp_numbers", "api_keys", "plans", "chatbot_tools"]
+)
 def test_scripts_cannot_change_settings(app, table):
     with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant(app, BICIS):
         app.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
@@ -107,7 +109,7 @@ def test_routing_gives_ids_and_nothing_else(app, owner):
         "select p.proname, r.rolname, p.prosecdef, p.proconfig from pg_proc p join pg_roles r on r.oid = p.proowner"
         " where p.prosecdef and p.pronamespace = 'public'::regnamespace"
     ).fetchall()
-    assert len(functions) == 5
+    assert len(functions) == 7
     for name, role, _, config in functions:
         assert role == "router" and config == ["search_path=pg_catalog, public"], name
 

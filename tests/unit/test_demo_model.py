@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from f.agent.demo_model import DemoModel
-from f.agent.loop import Allowance, Message
+from f.agent.loop import Allowance, Message, Tool
 from f.agent.prompts import build_messages
 
 SEED = (Path(__file__).parents[2] / "db/seed.sql").read_text()
@@ -65,5 +65,60 @@ def test_it_reads_only_what_waits():
 
 
 def test_tokens_are_counted():
-    completion = DemoModel().complete([Message("system", "x" * 40), Message("user", "hello")], (), 1)
+    completion = DemoModel().complete([Message("system", "x" * 40), Message("user", "hello")], (), Allowance(1))
     assert completion.prompt_tokens == 11 and completion.completion_tokens > 1 and completion.model == "demo"
+
+
+TOOLS = [Tool(name, "", {"type": "object"}, lambda arguments: "")
+         for name in ("calculate_pricing", "contact_owner", "capture_lead")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "tool", "arguments"),
+    [
+        ("en", "How much are check-ups for 60 employees?", "calculate_pricing", {"volume": 60}),
+        ("es", "¿Cuánto cuesta el mantenimiento de 25 bicis?", "calculate_pricing", {"volume": 25}),
+        ("en", "Can I speak to a person?", "contact_owner", {"reason": "Can I speak to a person?"}),
+        ("es", "quiero hablar con una persona", "contact_owner", {"reason": "quiero hablar con una persona"}),
+        (
+            "en",
+            "My name is Ana Gil and my email is ana@example.org.",
+            "capture_lead",
+            {"name": "Ana Gil", "email": "ana@example.org"},
+        ),
+        (
+            "es",
+            "Me llamo José Ruiz, jose@example.org",
+            "capture_lead",
+            {"name": "José Ruiz", "email": "jose@example.org"},
+        ),
+    ],
+)
+def test_it_calls_a_tool_that_exists(language, question, tool, arguments):
+    messages = build_messages(CHATBOTS[language], (), [{"body": question}], TOOLS)
+    call = DemoModel().complete(messages, TOOLS, Allowance(1)).tool_calls[0]
+    assert call.name == tool and arguments.items() <= json.loads(call.arguments).items()
+    assert DemoModel().complete(messages, (), Allowance(1)).tool_calls == ()
+
+
+@pytest.mark.parametrize(
+    "question", ["how much is a check-up?", "are you open on the 24th?", "hablar", "ana@example.org"]
+)
+def test_it_calls_nothing_without_a_reason(question):
+    assert (
+        DemoModel().complete(build_messages(CHATBOTS["en"], (), [{"body": question}], TOOLS), TOOLS, Allowance(1)).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ('{"handed_over": true, "note": "x"}', "Claro. Te contestará una persona por aquí."),
+        ('{"is_new": true, "name": "Ana", "stage": "new"}', "Gracias, Ana. Lo he apuntado."),
+        ("Error: no such day", "No ha podido ser: no such day"),
+    ],
+)
+def test_it_says_what_a_tool_has_done(result, text):
+    messages = build_messages(CHATBOTS["es"], (), [{"body": "?"}], TOOLS)
+    exchange = [*messages, Message("assistant", ""), Message("tool", result, tool_call_id="demo-0")]
+    assert DemoModel().complete(exchange, TOOLS, Allowance(1)).text == text

@@ -9,6 +9,7 @@ from f.agent.loop import (
     Answer,
     Completion,
     Failure,
+    InvalidCall,
     Limits,
     Message,
     ModelError,
@@ -102,6 +103,37 @@ def test_a_tools_own_error_is_for_the_model_and_no_mistake():
         model.enqueue("", call)
     assert run(model.enqueue("How many do you want?")).text == "How many do you want?"
     assert model.history[1][-1].content == "Error: quantity must be at least 1"
+
+
+def test_arguments_that_do_not_fit_are_a_mistake():
+    def refuse(arguments: dict) -> str:
+        raise InvalidCall("quantity: 'x' is not an integer")
+
+    call = ToolCall("a", "price", '{"quantity": "x"}')
+    model = FakeModel()
+    for _ in range(3):
+        model.enqueue("", call)
+    with pytest.raises(ModelError, match="3 invalid tool calls"):
+        run_loop(model, ASK, [Tool("price", "", {}, refuse)], Limits(), Answer())
+    assert model.history[1][-1].content == "Error: quantity: 'x' is not an integer"
+
+
+def test_of_many_calls_at_once_the_first_are_made_and_all_are_answered():
+    calls = [ToolCall(str(n), "price", f'{{"quantity": {n + 1}}}') for n in range(100)]
+    model = FakeModel().enqueue("", *calls)
+    answer = run(model.enqueue("Enough."), Limits(calls=3))
+    assert answer.tools == ["price"] * 3
+    results = [m.content for m in model.history[1] if m.role == "tool"]
+    assert results[:4] == ["5 €", "10 €", "15 €", "Not called: at most 3 calls at a time."] and len(results) == 100
+
+
+def test_time_is_up_between_two_tool_calls():
+    times = iter([0.0] * 6 + [59.5])
+    model = FakeModel().enqueue("", ToolCall("a", "price", '{"quantity": 1}'), ToolCall("b", "price", "{}"))
+    answer = Answer()
+    with pytest.raises(ModelError, match="within 60 s"):
+        run_loop(model, ASK, [PRICE], Limits(), answer, clock=lambda: next(times, 60.0))
+    assert len(answer.tools) <= 1
 
 
 def test_an_endless_loop_ends_at_the_cap():
