@@ -4,8 +4,9 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 
 import psycopg
 
@@ -119,7 +120,15 @@ def disk_full(run: Run) -> Findings:
         installation.start_database(installation.platform)
         run.wave([world.case("before") for _ in range(3)])
         filler = home / "cluster" / "filler"
-        cases = [world.case("disk full") for _ in range(run.size.share(1 / 100, 5))]
+        full = Event()
+
+        def write(case: Case) -> None:
+            full.wait(60)
+            for _ in range(3):
+                world.write(case)
+                time.sleep(1)
+
+        cases = [world.case("disk full", write) for _ in range(run.size.share(1 / 100, 5))]
 
         def fill() -> None:
             with filler.open("wb", buffering=0) as file:
@@ -128,6 +137,16 @@ def disk_full(run: Run) -> Findings:
                         pass
                 except OSError as error:
                     run.say(f"full: {error.strerror}")
+            # What was allocated before would last for a while: use it up.
+            with (
+                suppress(psycopg.Error),
+                psycopg.connect(installation.platform.superuser_url, autocommit=True) as server,
+            ):
+                for _ in range(20):
+                    server.execute(
+                        "select pg_logical_emit_message(true, 'chaos', repeat('x', 1000000)), pg_switch_wal()"
+                    )
+            full.set()
             time.sleep(10 if run.size.short else 40)
             filler.unlink()
             if installation.platform.process is None or installation.platform.process.poll() is not None:
@@ -137,8 +156,7 @@ def disk_full(run: Run) -> Findings:
             for case in cases:
                 case.trouble_ended_at = time.time()
 
-        fill_first = [world.case("disk full, second") for _ in range(3)]
-        return run.wave([*cases, *fill_first], at_once=4, meanwhile=fill)
+        return run.wave(cases, at_once=len(cases), meanwhile=fill)
 
 
 def mount(home: Path, undone: ExitStack) -> str:

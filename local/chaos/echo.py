@@ -1,5 +1,6 @@
 """A model that answers with what it has seen, so that a reply tells which messages it answers and after which."""
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -47,7 +48,15 @@ class Echo(OpenAIStandIn):
         asked = Asked(tokens, time.time())
         with self._lock:
             self.asked.append(asked)
-        reaction = self._ordered(orders[-1], tokens[-1] if tokens else "", answer) if orders else self.text(answer)
+        has_called = any(message["role"] == "tool" for message in request["messages"])
+        if orders and orders[-1] == "lead" and not has_called:
+            # Whatever the prompt says of earlier attempts: a model may well call once more.
+            lead = {"name": f"Ana {tokens[-1]}", "stage": "new", "stage_reason": "She said so."}
+            reaction = self.calls(("capture_lead", json.dumps(lead)))
+        elif orders and orders[-1] != "lead":
+            reaction = self._ordered(orders[-1], tokens[-1] if tokens else "", answer)
+        else:
+            reaction = self.text(answer)
 
         def react(at: BaseHTTPRequestHandler) -> None:
             time.sleep(self.seconds)

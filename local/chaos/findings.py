@@ -42,6 +42,15 @@ join conversations v on (v.organization_id, v.id) = (o.organization_id, o.conver
 join contacts c on (c.organization_id, c.id) = (v.organization_id, v.contact_id)
 where c.wa_id = any(%s)
 """
+TOOLS = """
+select c.wa_id, x.state, x.result, (select count(*) from tool_effects f where (f.organization_id, f.idempotency_key)
+                                      = (x.organization_id, x.id)) as effects
+from tool_executions x
+join turns t on (t.organization_id, t.id) = (x.organization_id, x.turn_id)
+join conversations v on (v.organization_id, v.id) = (t.organization_id, t.conversation_id)
+join contacts c on (c.organization_id, c.id) = (v.organization_id, v.contact_id)
+where c.wa_id = any(%s)
+"""
 ALERTS = "select kind, subject from system_alerts where resolved_at is null"
 
 
@@ -62,6 +71,8 @@ class Findings:
     overlapping: int = 0
     unseen: int = 0
     usage_wrong: int = 0
+    tools: int = 0
+    tool_wrong: int = 0
     silent: int = 0
     late: int = 0
     slowest: float = 0.0
@@ -90,6 +101,7 @@ def examine(world: World, cases: Sequence[Case]) -> Findings:
     events = _by_person(world.rows(EVENTS, people))
     turns = _by_person(world.rows(TURNS, people))
     outbox = _by_person(world.rows(OUTBOX, people))
+    tools = _by_person(world.rows(TOOLS, people))
     alerts = {(row["kind"], row["subject"]) for row in world.rows(ALERTS)}
     shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for message in world.witnessed():
@@ -107,6 +119,8 @@ def examine(world: World, cases: Sequence[Case]) -> Findings:
         look.at_events(events[case.person], turns[case.person], outbox[case.person], shown[case.person])
         look.at_replies(outbox[case.person], shown[case.person])
         look.at_turns(turns[case.person])
+        if case.tool:
+            look.at_tools(tools[case.person])
         if case.one_call_at_a_time:
             look.at_calls(world)
     return found
@@ -199,6 +213,13 @@ class _Look:
             in_bounds = turn["good"] <= turn["paid"] <= turn["calls"] and turn["paid_tokens"] == turn["prompt_tokens"]
             if turn["generated"] and not in_bounds:
                 self.note("usage_wrong", f"turn {turn['id']}: {turn['paid']} rows for {turn['calls']} calls")
+
+    def at_tools(self, calls: list[dict[str, Any]]) -> None:
+        """One call, one effect: the lead was new when the call that is recorded made it."""
+        self.found.tools += 1
+        is_once = [(call["state"], call["effects"]) for call in calls] == [("succeeded", 1)]
+        if not is_once or '"is_new": true' not in calls[0]["result"]:
+            self.note("tool_wrong", f"calls of its tool: {calls}")
 
     def at_calls(self, world: World) -> None:
         mine = {message.token for message in self.case.messages}

@@ -51,7 +51,7 @@ class Installation(Stack):
         self.settings.logs.mkdir(parents=True, exist_ok=True)
         try:
             self._starter.submit(self._start).result()
-            self._use_echo()
+            self._prepare_tenants()
         except BaseException:
             self.close()
             raise
@@ -61,8 +61,8 @@ class Installation(Stack):
         self.close()
 
     def close(self) -> None:
-        for name in ("simulator", "gateway", "engine"):
-            self.kill(name, signal.SIGTERM)
+        for service in reversed(self._services):
+            stop(service.process, seconds=15)
         for cluster in (self._cluster, self._engine_cluster):
             if cluster:
                 self._starter.submit(cluster.stop).result()
@@ -99,7 +99,8 @@ class Installation(Stack):
     def start(self, name: str, **environment: str) -> None:
         """Start the service again as it was started first, and wait until it works."""
         module, arguments, given, health = self._commands[name]
-        self._starter.submit(self._launch, name, module, arguments, {**given, **environment}, health).result()
+        self._starter.submit(self._spawn, name, module, arguments, {**given, **environment}, health).result()
+        self._await(next(service for service in self._services if service.name == name))
 
     def restart(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         self.kill(name, number)
@@ -131,7 +132,7 @@ class Installation(Stack):
         self._engine_cluster.start()
         return database.Databases(databases.owner_url, self._engine_cluster.url("engine"))
 
-    def _launch(
+    def _spawn(
         self, name: str, module: str, arguments: list[object], environment: Mapping[str, str], health: str
     ) -> None:
         self._commands[name] = (module, arguments, environment, health)
@@ -140,10 +141,15 @@ class Installation(Stack):
             arguments += ["--fresh"] if self._fresh else []
         elif name == "gateway":
             environment = {**environment, "WINDMILL_URL": self.upstream.url}
-        super()._launch(name, module, arguments, environment, health)
+        super()._spawn(name, module, arguments, environment, health)
 
-    def _use_echo(self) -> None:
+    def _prepare_tenants(self) -> None:
+        """Let them use the stand-in for a model, and as much of it as they like."""
         with self.connect() as connection:
+            connection.execute(
+                "update organizations set monthly_messages = 1000000000, monthly_tokens = 1000000000000,"
+                " daily_messages_per_contact = 1000000"
+            )
             connection.execute(
                 "update chatbots set model_provider = 'openai', model_name = 'echo',"
                 " model_resource_path = 'f/agent/openai', max_tokens = 1000000, max_cost = null"

@@ -138,6 +138,7 @@ def targets(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         target("bursts without exactly one reply that has seen all", "unseen", total("bursts"), 1_000),
         target("conversations answered out of order", "disordered", total("conversations"), 10_000),
         target("turns whose usage is not written once", "usage_wrong", total("accepted"), 10_000),
+        target("effects of tools that did not happen once", "tool_wrong", total("tools"), 1_000),
         target("messages that ended wrongly or without an alert", "silent", total("accepted"), 10_000),
     ]
     slowest = max((result["slowest"] for result in results.values()), default=0.0)

@@ -35,7 +35,14 @@ class Run:
     size: Size
     say: Progress
 
-    def wave(self, cases: list[Case], *, at_once: int = 64, meanwhile: Callable[[], None] = lambda: None) -> Findings:
+    def wave(
+        self,
+        cases: list[Case],
+        *,
+        at_once: int = 64,
+        meanwhile: Callable[[], None] = lambda: None,
+        rest: bool = True,
+    ) -> Findings:
         """Run the cases and look at what became of them. `meanwhile` runs beside them."""
         every = max(5, len(cases) // 10)
 
@@ -43,7 +50,7 @@ class Run:
             if done % every == 0 or done == len(cases):
                 self.say(f"{done} of {len(cases)} conversations")
 
-        self.world.wave(cases, at_once=at_once, meanwhile=meanwhile, progress=progress)
+        self.world.wave(cases, at_once=at_once, meanwhile=meanwhile, rest=rest, progress=progress)
         return examine(self.world, cases)
 
 

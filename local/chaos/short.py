@@ -26,12 +26,12 @@ def run_short(world: World) -> dict[str, Findings]:
 
     def everything_else() -> None:
         places = [place for place in points(run) if any(word in place[2] for word in step_scenarios.COMMITS)]
-        cases = [case_at(run, place, "kill") for place in places]
-        cases += step_scenarios.twin_cases(run) + step_scenarios.gap_cases(run, places)[::2]
-        cases += database_scenarios.refused_cases(run, places)[::4]
+        kills = [case_at(run, place, "kill") for place in places]
+        cases = kills[:: 2 if len(kills) > 50 else 1] + step_scenarios.twin_cases(run)
+        cases += step_scenarios.gap_cases(run, places)[::3] + database_scenarios.refused_cases(run, places)[::6]
         cases += gateway_scenarios.troubled_cases(run) + gateway_scenarios.gateway_killed_cases(run)
-        cases += sending_scenarios.sending_cases(run) + sending_scenarios.model_cases(run)
-        cases += load_scenarios.burst_cases(run, 6) + load_scenarios.duplicate_cases(run, 6)
+        cases += sending_scenarios.sending_cases(run)[::2] + sending_scenarios.model_cases(run)[::2]
+        cases += load_scenarios.burst_cases(run, 4) + load_scenarios.duplicate_cases(run, 4)
 
         def break_services() -> None:
             installation = world.installation

@@ -1,6 +1,7 @@
 """Processes of steps are killed, stopped, started twice and cancelled at every point where they touch the world."""
 
 import time
+from functools import partial
 
 from local.chaos.findings import Findings
 from local.chaos.scenario import Run, scenario
@@ -18,13 +19,17 @@ def points(run: Run) -> list[Point]:
     """Every point of every step, as (sort of conversation, step, point): found out in a calm run of each sort."""
     world = run.world
     if "points" not in world.known:
-        plain, continued = world.case("record"), world.case("record", lambda case: continued_turn(world, case))
-        for case in (plain, continued):
+        sorts = {sort: world.case("record", partial(write_as, world, sort)) for sort in ("plain", "continued", "tool")}
+        # So that the list of tools is there, which only the first turn asks for.
+        run.wave([world.case("first") for _ in range(2)], rest=False)
+        for case in sorts.values():
             for step in (*STEPS, "store_events"):
                 world.plan(case.person, step, "", "record")
-        run.wave([plain, continued])
+        run.wave(list(sorts.values()), rest=False)
+        # The last of its statuses may still be on their way.
+        world.until(lambda: any(line["step"] == "store_events" for line in world.sprung()), 10)
         found: list[Point] = []
-        for sort, case in (("plain", plain), ("continued", continued)):
+        for sort, case in sorts.items():
             known = {(step, point) for _, step, point in found}
             lines = [(line["step"], line["point"]) for line in world.sprung() if line["person"] == case.person]
             found += [(sort, *place) for place in lines if place not in known]
@@ -33,11 +38,13 @@ def points(run: Run) -> list[Point]:
     return list(world.known["points"])
 
 
-def continued_turn(world: World, case: Case) -> None:
-    """The second message comes while the model is asked: its answer is a run that the first one starts."""
-    world.write(case, "!slow")
-    time.sleep(3.5)
-    world.write(case)
+def write_as(world: World, sort: str, case: Case) -> None:
+    """plain: one message. tool: one that makes the model call a tool. continued: a second message comes while the model
+    is asked, so that its answer is a run that the first one starts."""
+    world.write(case, {"plain": "hello", "tool": "!lead", "continued": "!slow"}[sort])
+    if sort == "continued":
+        time.sleep(3.5)
+        world.write(case)
 
 
 def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) -> Case:
@@ -48,12 +55,9 @@ def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) ->
     def write(case: Case) -> None:
         for _ in range(times):
             world.plan(case.person, step, point, act, **more)
-        if sort == "plain":
-            world.write(case)
-        else:
-            continued_turn(world, case)
+        write_as(world, sort, case)
 
-    return world.case(f"{act} {step} {point}", write)
+    return world.case(f"{act} {step} {point}", write, tool=sort == "tool")
 
 
 @scenario(fresh=True)
@@ -95,6 +99,17 @@ def twin_cases(run: Run) -> list[Case]:
         for step in (*STEPS, "store_events")
         for _ in range(max(1, run.size.each))
     ]
+
+
+@scenario(fresh=True)
+def killed_around_a_tool(run: Run) -> Findings:
+    """Killed before, during and after a tool's call and what is recorded of it: the effect happens once."""
+    places = [place for place in points(run) if place[0] == "tool"]
+    cases = [case_at(run, place, "kill") for _ in range(run.size.each) for place in places]
+    # Once more for each: the tool dies after its effect, and its answer is lost.
+    cases += [case_at(run, ("tool", "generate_reply", "after POST capture_lead 1"), "kill", times=2)
+              for _ in range(run.size.each)]  # fmt: skip
+    return run.wave(cases)
 
 
 @scenario()

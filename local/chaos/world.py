@@ -53,6 +53,8 @@ class Case:
     burst: bool = False
     #: No status tells what became of the replies.
     statuses: bool = True
+    #: Its turn has one effect by a tool.
+    tool: bool = False
     #: Its calls of the model must not overlap; where processes are killed, a dead one's call goes on at the provider.
     one_call_at_a_time: bool = False
     messages: list[Message] = field(default_factory=list)
@@ -208,9 +210,13 @@ class World:
         *,
         at_once: int = 64,
         meanwhile: Callable[[], None] = lambda: None,
+        rest: bool = True,
         progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        """Run the cases, `at_once` at a time, and `meanwhile` beside them, until every message has its outcome."""
+        """Run the cases, `at_once` at a time, and `meanwhile` beside them, until every message has its outcome.
+
+        With `rest` until no run at all is under way, so that what is doubled would be seen.
+        """
         over = threading.Event()
         done = itertools.count(1)
 
@@ -229,7 +235,8 @@ class World:
                 for future in [pool.submit(run, case) for case in cases]:
                     future.result()
                 disturbance.result()
-            self._come_to_rest()
+            if rest:
+                self._come_to_rest()
         finally:
             over.set()
             watcher.join()

@@ -21,6 +21,7 @@ class Told:
         self.turns = [self.turn("t1", 10, 12)]
         self.outbox = [self.part("p1", "t1", "sent")]
         self.alerts: list[dict[str, Any]] = []
+        self.tools: list[dict[str, Any]] = []
         self.shown = [self.reply("p1", "tk1")]
         self.planned: set[str] = set()
         self.installation = SimpleNamespace(echo=SimpleNamespace(asked=[]))
@@ -31,7 +32,7 @@ class Told:
         self.case.messages.append(Message(token, wamid, 9.0, token, accepted_at=10.0))
 
     def rows(self, query: str, *_: object) -> list[dict[str, Any]]:
-        names = {"EVENTS": "events", "TURNS": "turns", "OUTBOX": "outbox", "ALERTS": "alerts"}
+        names = {"EVENTS": "events", "TURNS": "turns", "OUTBOX": "outbox", "ALERTS": "alerts", "TOOLS": "tools"}
         return next(list(getattr(self, ours)) for name, ours in names.items() if getattr(findings, name) == query)
 
     def witnessed(self) -> list[dict[str, Any]]:
@@ -110,6 +111,16 @@ def test_usage_that_is_missing_or_doubled(told: Told) -> None:
     for paid in (0, 2):
         told.turns = [told.turn("t1", 10, 12, paid)]
         assert told.examine().usage_wrong == 1
+
+
+@pytest.mark.parametrize("results", [[], ["true", "true"], ["false"]])
+def test_a_tool_whose_effect_is_missing_or_doubled(told: Told, results: list[str]) -> None:
+    told.case.tool = True
+    call = {"wa_id": PERSON, "state": "succeeded", "effects": 1}
+    told.tools = [call | {"result": f'{{"is_new": {result}}}'} for result in results]
+    assert told.examine().tool_wrong == 1
+    told.tools = [call | {"result": '{"is_new": true}'}]
+    assert told.examine().tool_wrong == 0
 
 
 def test_a_burst_that_gets_two_replies(told: Told) -> None:

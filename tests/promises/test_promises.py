@@ -15,6 +15,7 @@ PROMISES = [
     "bursts without exactly one reply that has seen all",
     "conversations answered out of order",
     "turns whose usage is not written once",
+    "effects of tools that did not happen once",
     "messages that ended wrongly or without an alert",
     "seconds from the end of trouble to the outcome, at most",
 ]
@@ -34,5 +35,5 @@ def test_promise(results: dict[str, dict[str, Any]], promise: str) -> None:
 
 def test_faults_came(results: dict[str, dict[str, Any]]) -> None:
     """Else all the rest says nothing."""
-    assert sum(found["runs_broken"] for found in results.values()) > 50
-    assert sum(found["not_met"] for found in results.values()) <= 5
+    came, stayed_away = (sum(found[what] for found in results.values()) for what in ("runs_broken", "not_met"))
+    assert came > 30 and stayed_away < came / 4, [found["unmet"] for found in results.values()]
