@@ -75,6 +75,8 @@ class World:
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
         self.http = httpx.Client(timeout=30, limits=limits)
         self.deliveries = 0
+        #: Set when a wave is given up: nobody waits for anything any more.
+        self.given_up = threading.Event()
         self.listener = Listener()
         #: What scenarios find out once and use again.
         self.known: dict[str, Any] = {}
@@ -115,7 +117,7 @@ class World:
         for attempt in itertools.count():
             if self.post(body) == httpx.codes.OK:
                 break
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.given_up.is_set():
                 raise TimeoutError(f"the gateway did not take a delivery for {seconds:g} s")
             time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
         self.accepted(messages)
@@ -223,8 +225,8 @@ class World:
         def run(case: Case) -> None:
             case.act(case)
             deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline and not self.is_settled(case):
-                time.sleep(0.2)
+            while time.monotonic() < deadline and not self.is_settled(case) and not self.given_up.wait(0.2):
+                pass
             progress(next(done))
 
         watcher = threading.Thread(target=self._watch, args=[over], daemon=True)
@@ -232,9 +234,14 @@ class World:
         try:
             with ThreadPoolExecutor(at_once) as pool, ThreadPoolExecutor(1) as beside:
                 disturbance = beside.submit(meanwhile)
-                for future in [pool.submit(run, case) for case in cases]:
-                    future.result()
-                disturbance.result()
+                try:
+                    for future in [pool.submit(run, case) for case in cases]:
+                        future.result()
+                    disturbance.result()
+                except BaseException:
+                    self.given_up.set()
+                    pool.shutdown(cancel_futures=True)
+                    raise
             if rest:
                 self._come_to_rest()
         finally:
@@ -248,9 +255,8 @@ class World:
     def until(self, holds: Callable[[], bool], seconds: float = 30) -> bool:
         deadline = time.monotonic() + seconds
         while not holds():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.given_up.wait(0.1):
                 return False
-            time.sleep(0.1)
         return True
 
     def is_stored(self, message: Message) -> bool:
