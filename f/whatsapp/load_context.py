@@ -14,7 +14,7 @@ from f.whatsapp.deliveries import Inbound, parse_message
 from f.whatsapp.leases import take_lease
 
 #: Seconds that a turn waits when its message had to wait for the database: longer than the flow's pause between two
-#: attempts (30 s and a tenth), so that what the person wrote before is there, and shorter than the lease.
+#: attempts (30 s and a tenth), so that what the person wrote before is there.
 LATE_SECONDS = 40
 
 #: An attempt that failed is at least 2 s ago, the first pause of the flow's retry, and at most as long as all of it.
@@ -43,8 +43,7 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
             late = is_late(inbound, job_id)
         if conversation is None:
             raise ValueError("give either `delivery` or `conversation`")
-        begun = begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id)
-        return begun | {"merge_seconds": LATE_SECONDS} if late and begun["state"] == "working" else begun
+        return begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id, late)
 
 
 def is_late(inbound: Inbound, job_id: str) -> bool:
@@ -134,7 +133,9 @@ def contact_id(connection: Connection, values: dict[str, Any]) -> Any:
     return contact["id"]
 
 
-def begin_turn(connection: Connection, organization_id: str, conversation_id: str, job_id: str) -> dict[str, Any]:
+def begin_turn(
+    connection: Connection, organization_id: str, conversation_id: str, job_id: str, late: bool = False
+) -> dict[str, Any]:
     with tenant(connection, organization_id):
         turn = take_lease(connection, organization_id, conversation_id, job_id)
         if turn is None:
@@ -143,10 +144,12 @@ def begin_turn(connection: Connection, organization_id: str, conversation_id: st
             return {"state": "busy" if waiting and waiting["waiting"] else "idle"}
         settings = connection.execute(queries.TURN_SETTINGS, turn.parameters).fetchone()
         assert settings is not None
+        if late:
+            connection.execute(queries.PROLONG_LEASE, {**turn.parameters, "seconds": LATE_SECONDS})
     return {
         "state": "working",
         "turn": turn.parameters,
-        "merge_seconds": float(settings["merge_seconds"]),
+        "merge_seconds": LATE_SECONDS if late else float(settings["merge_seconds"]),
         "access_token_path": settings["access_token_path"],
         "model_resources": settings["model_resources"],
     }

@@ -23,7 +23,13 @@ def database_restarts(run: Run) -> Findings:
     """The platform's and the engine's database restarted every 5 to 40 s under load, also by a crash."""
     world = run.world
     times = 2 if run.size.short else max(4, min(20, run.size.share(1 / 50)))
-    cases = [world.case("database restarts") for _ in range(run.size.share(1 / 10, 20))]
+    seconds = times * (4 if run.size.short else 25)
+
+    def write(case: Case) -> None:
+        time.sleep(random.uniform(0, seconds))  # noqa: S311  # no secret
+        world.write(case)
+
+    cases = [world.case("database restarts", write) for _ in range(run.size.share(1 / 10, 20))]
 
     def restart() -> None:
         installation = world.installation
@@ -34,10 +40,8 @@ def database_restarts(run: Run) -> Findings:
             run.say(f"{cluster.home.name}: {how.name}")
             installation.stop_database(cluster, how)
             installation.start_database(cluster)
-        for case in cases:
-            case.trouble_ended_at = time.time()
 
-    return run.wave(cases, at_once=16, meanwhile=restart)
+    return run.wave(cases, at_once=len(cases), meanwhile=restart)
 
 
 @scenario()
@@ -54,7 +58,7 @@ def database_down(run: Run) -> Findings:
                 time.sleep(seconds / 3)
             world.write(case)
 
-    cases = [world.case("database down", write) for _ in range(run.size.share(1 / 100, 3))]
+    cases = [world.case("database down", write) for _ in range(min(100, run.size.share(1 / 10, 3)))]
     run.say(f"down for {seconds} s")
     installation.stop_database(installation.platform)
 

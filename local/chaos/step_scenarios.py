@@ -12,6 +12,8 @@ STEPS = ("load_context", "generate_reply", "send_reply")
 STOPPED_SECONDS = 95
 #: What happens to a flow at most points leaves a lease behind: these are told apart from the rest.
 COMMITS = ("commit", "POST")
+#: Conversations at once where each job is a process: more would only wait for each other.
+AT_ONCE_FRESH = 12
 Point = tuple[str, str, str]
 
 
@@ -67,7 +69,7 @@ def killed_at_every_point(run: Run) -> Findings:
     `uncertain` with an alert, within three minutes."""
     places = points(run)
     cases = [case_at(run, place, "kill") for _ in range(run.size.each) for place in places]
-    return run.wave(cases, at_once=96)
+    return run.wave(cases, at_once=AT_ONCE_FRESH)
 
 
 @scenario(fresh=True)
@@ -75,7 +77,7 @@ def killed_again_and_again(run: Run) -> Findings:
     """Each step killed four times in a row at a commit or call, so that the flow's own retry has to begin anew."""
     wanted = [p for p in points(run) if p[0] == "plain" and p[1] in STEPS and any(word in p[2] for word in COMMITS)]
     cases = [case_at(run, place, "kill", times=4) for place in wanted for _ in range(max(1, min(3, run.size.each)))]
-    return run.wave(cases, at_once=96)
+    return run.wave(cases, at_once=AT_ONCE_FRESH)
 
 
 @scenario(fresh=True)
@@ -110,7 +112,7 @@ def killed_around_a_tool(run: Run) -> Findings:
     # Once more for each: the tool dies after its effect, and its answer is lost.
     cases += [case_at(run, ("tool", "generate_reply", "after POST capture_lead 1"), "kill", times=2)
               for _ in range(run.size.each)]  # fmt: skip
-    return run.wave(cases)
+    return run.wave(cases, at_once=AT_ONCE_FRESH)
 
 
 @scenario()

@@ -26,6 +26,9 @@ def test_only_after_a_failed_attempt(
     windmill.runs[job_id] = {"id": job_id, "flow_status": status}
     loaded = platform.load(platform.delivery(received_at=received(seconds_ago)), job_id)
     assert (loaded["state"], loaded["merge_seconds"]) == ("working", merge_seconds)
+    (lease,) = platform.rows("select extract(epoch from lease_until - now()) as seconds from conversations")
+    expected = 60 + (LATE_SECONDS if merge_seconds == LATE_SECONDS else 0)
+    assert expected - 20 < lease["seconds"] <= expected, "the lease holds from the end of the pause"
 
 
 def test_also_when_windmill_does_not_tell(platform: Platform, windmill: FakeWindmill) -> None:
