@@ -2,6 +2,7 @@
 
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from local.chaos.findings import Findings
@@ -14,17 +15,21 @@ def burst_cases(run: Run, number: int) -> list[Case]:
     world = run.world
 
     def burst(case: Case) -> None:
-        for _ in range(5):
-            world.write(case)
-            time.sleep(random.uniform(0, 0.15))  # noqa: S311  # no secret
+        messages = [world.compose(case, ago=0.4 - n / 10) for n in range(5)]
+        with ThreadPoolExecutor(5) as threads:
+            for _ in threads.map(lambda message: world.deliver(case, [message]), messages):
+                pass
+        times = [message.accepted_at for message in messages]
+        # Where the machine was too slow for that, it was no burst.
+        case.burst = max(times) - min(times) < 1
 
-    return [world.case("burst", burst, burst=True, one_call_at_a_time=True) for _ in range(number)]
+    return [world.case("burst", burst, one_call_at_a_time=True) for _ in range(number)]
 
 
 @scenario()
 def bursts_of_five(run: Run) -> Findings:
     """Five messages within a second: one reply that has seen them all, no overlapping turns."""
-    return run.wave(burst_cases(run, run.size.share(1 / 10)), at_once=24)
+    return run.wave(burst_cases(run, run.size.share(1 / 10)), at_once=6)
 
 
 def duplicate_cases(run: Run, number: int) -> list[Case]:
