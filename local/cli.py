@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from db import manage, server, verify
+from psycopg.conninfo import make_conninfo
+
+from db import backup, manage, server, verify
 from f.lib.caller_tokens import sign
-from local import bootstrap, check, control, database, metadata, push, say
+from local import admin, bootstrap, check, control, database, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -31,6 +33,7 @@ EXPECTED = (
     WindmillError,
     StackError,
     say.SayError,
+    admin.AdminError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -82,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
     token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
     token.add_argument("--chatbot", required=True, help="its slug or id")
     token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
@@ -105,10 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=["reset", "migrate", "seed", "verify"],
+        choices=["reset", "migrate", "seed", "verify", "backup", "restore"],
         help="reset: drop it and make it anew from create.sql and seed.sql; migrate: apply new migrations;"
-        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security",
+        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security;"
+        " backup: write it into FILE and FILE.manifest.json; restore: make it from FILE where it is empty, and count",
     )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of backup and restore")
     parser.add_argument("--yes", action="store_true", help="reset: do not ask")
     parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
 
@@ -180,6 +186,10 @@ def _say(options: argparse.Namespace) -> int:
     return 0
 
 
+def _admin(options: argparse.Namespace) -> int:
+    return admin.run(options, full_environment())
+
+
 def _mcp_token(options: argparse.Namespace) -> int:
     if not 0 < options.hours <= 24:
         raise SettingsError("--hours must be more than 0 and at most 24")
@@ -215,10 +225,13 @@ def _check(_: argparse.Namespace) -> int:
 
 
 def _db(options: argparse.Namespace) -> int:
+    if (options.action in ("backup", "restore")) != (options.file is not None):
+        raise SettingsError("backup and restore need a FILE, and nothing else does")
     environment = full_environment()
     settings = load(environment)
     credentials = Credentials.load(settings.data_dir)
-    passwords = {r: p for r, n in (("app", "APP_PASSWORD"), ("backup", "BACKUP_PASSWORD")) if (p := environment.get(n))}
+    names = {role: f"{role.upper()}_PASSWORD" for role in ("app", "manager", "backup")}
+    passwords = {role: password for role, name in names.items() if (password := environment.get(name))}
     running = find_running(settings.data_dir)
     with database.reachable(running.settings if running else settings, credentials) as databases:
         url = databases.owner_url
@@ -235,6 +248,16 @@ def _db(options: argparse.Namespace) -> int:
         elif options.action == "seed":
             manage.seed(url)
             print("seeded")
+        elif options.action == "backup":
+            password = credentials.backup_password if is_local or running else environment.get("BACKUP_PASSWORD")
+            if not password:
+                raise SettingsError("BACKUP_PASSWORD is not set: a backup is taken by the role backup")
+            reader = make_conninfo(url, user="backup", password=password)
+            print(_counted(backup.backup(reader, options.file, packaged_binaries() / "pg_dump"), "backed up"))
+            return 0
+        elif options.action == "restore":
+            restored = backup.restore(url, options.file, packaged_binaries() / "pg_restore", passwords=passwords)
+            print(_counted(restored, "restored and counted"))
         else:
             problems = verify.problems(url, packaged_binaries() / "pg_dump")
             print("\n".join(problems) or "the database is what create.sql says")
@@ -242,6 +265,10 @@ def _db(options: argparse.Namespace) -> int:
         if is_local or running:
             database.grant_access(url, credentials)
     return 0
+
+
+def _counted(manifest: backup.Manifest, what: str) -> str:
+    return f"{what}: {sum(manifest.rows.values())} rows in {len(manifest.rows)} tables, taken {manifest.taken_at}"
 
 
 def _confirmed(url: str) -> bool:

@@ -38,17 +38,44 @@ TOPIC_WORDS = {
     "guarantee": "warranty guarantee return refund garantia devolucion devolver garantie",
 }
 
+#: By language: to a greeting, to thanks, to what is not in the facts, to what it cannot see or hear, to anything else
+#: that is no question, such as a location.
 PHRASES = {
     "en": ("Hello! I am the assistant of {name}. I can help with: {topics}.",
            "You are welcome! Is there anything else?",
-           "I am sorry, I do not know that. I can help with: {topics}."),
+           "I am sorry, I do not know that. I can help with: {topics}.",
+           "I am sorry, I cannot look at pictures or files, or listen to voice messages. Please write to me what it is "
+           "about. I can help with: {topics}.",
+           "Thank you, I have received that. What would you like to know? I can help with: {topics}."),
     "es": ("¡Hola! Soy el asistente de {name}. Puedo ayudarte con: {topics}.",
            "¡De nada! ¿Algo más?",
-           "Lo siento, eso no lo sé. Puedo ayudarte con: {topics}."),
+           "Lo siento, eso no lo sé. Puedo ayudarte con: {topics}.",
+           "Lo siento, no puedo ver imágenes ni archivos, ni escuchar notas de voz. Escríbeme, por favor, de qué se "
+           "trata. Puedo ayudarte con: {topics}.",
+           "Gracias, lo he recibido. ¿Qué te gustaría saber? Puedo ayudarte con: {topics}."),
     "de": ("Hallo! Ich bin der Assistent von {name}. Ich helfe gern bei: {topics}.",
            "Gern geschehen! Noch etwas?",
-           "Das weiß ich leider nicht. Ich helfe gern bei: {topics}."),
+           "Das weiß ich leider nicht. Ich helfe gern bei: {topics}.",
+           "Bilder und Dateien kann ich leider nicht ansehen und Sprachnachrichten nicht anhören. Bitte schreib mir, "
+           "worum es geht. Ich helfe gern bei: {topics}.",
+           "Danke, das ist angekommen. Was möchtest du wissen? Ich helfe gern bei: {topics}."),
+    "fr": ("Bonjour ! Je suis l'assistant de {name}. Je peux vous aider pour : {topics}.",
+           "Avec plaisir ! Autre chose ?",
+           "Désolé, je ne le sais pas. Je peux vous aider pour : {topics}.",
+           "Désolé, je ne peux ni voir les images et les fichiers, ni écouter les messages vocaux. Écrivez-moi, s'il "
+           "vous plaît, de quoi il s'agit. Je peux vous aider pour : {topics}.",
+           "Merci, c'est bien arrivé. Que souhaitez-vous savoir ? Je peux vous aider pour : {topics}."),
+    "pt": ("Olá! Sou o assistente de {name}. Posso ajudar com: {topics}.",
+           "De nada! Mais alguma coisa?",
+           "Desculpe, isso não sei. Posso ajudar com: {topics}.",
+           "Desculpe, não consigo ver imagens nem ficheiros, nem ouvir mensagens de voz. Escreva-me, por favor, do que "
+           "se trata. Posso ajudar com: {topics}.",
+           "Obrigado, recebi. O que gostaria de saber? Posso ajudar com: {topics}."),
 }  # fmt: skip
+
+#: What stands for something that it cannot see or hear, with the caption, and what stands for anything else.
+MEDIA = re.compile(r'\[(?:image|video|audio|voice message|document|sticker)(?: "[^"\]]*")?(?:: ([^]]*))?\]')
+SENT = re.compile(r"\[(?:location|contacts?|order|filled in a form)\b[^]]*\]")
 
 GREETINGS = frozenset("hello hi hey hola buenas buenos dias tardes noches good morning afternoon evening hallo bonjour "
                       "ola salut moin guten tag start".split())  # fmt: skip
@@ -89,9 +116,13 @@ class DemoModel:
         results = list(takewhile(lambda message: message.role == "tool", reversed(messages)))[::-1]
         exchange = messages[1 : -len(results) - 1] if results else messages[1:]
         latest = takewhile(lambda message: message.role == "user", reversed(exchange))
-        asked = [re.sub(r"\[[^]]*\]", "", message.content) for message in latest][::-1]
+        asked = [message.content for message in latest][::-1]
         may_call = allowance.may_call and not results
-        calls = tool_calls(asked, {tool.name for tool in tools}) if may_call else ()
+        calls = (
+            tool_calls([re.sub(r"\[[^]]*\]", "", text) for text in asked], {tool.name for tool in tools})
+            if may_call
+            else ()
+        )
         if results:
             text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
         else:
@@ -142,17 +173,24 @@ def shorten(text: str) -> str:
 
 
 def reply(prompt: str, asked: Sequence[str]) -> str:
-    """An answer to all of `asked` from the facts in `prompt` (lines `- topic: text`)."""
+    """An answer to all of `asked` from the facts in `prompt` (lines `- topic: text`).
+
+    What stands in brackets is no question, but for the caption of a picture.
+    """
     facts = re.findall(r"^- ([^:\n]+): (.+)$", prompt, flags=re.M)
     name = _first(r"assistant of (.+)\.$", prompt) or "this business"
-    greeting, welcome, unknown = PHRASES.get(language_of(prompt), PHRASES["en"])
+    greeting, welcome, unknown, unseen, received = PHRASES.get(language_of(prompt), PHRASES["en"])
     topics = ", ".join(dict.fromkeys(topic for topic, _ in facts)) or name
-    found: list[str] = []
+    is_media, is_sent = (any(kind.search(text) for text in asked) for kind in (MEDIA, SENT))
+    asked = [re.sub(r"\[[^]]*\]", "", MEDIA.sub(lambda media: media[1] or "", text)) for text in asked]
+    found: list[str] = [unseen.format(name=name, topics=topics)] if is_media else []
     for question in asked:
         found += [text for text in best_facts(question, facts) if text not in found]
     if found:
         return "\n\n".join(found)
     said = set(words(" ".join(asked)))
+    if is_sent and not said:
+        return received.format(name=name, topics=topics)
     if said & THANKS:
         return welcome
     template = greeting if said & GREETINGS or not said else unknown

@@ -13,9 +13,10 @@ on conflict (organization_id, kind, subject) where resolved_at is null
 do update set occurrences = system_alerts.occurrences + 1, last_at = now(), details = excluded.details
 """
 
-RESOLVE_ALERT = """
+RESOLVE_ALERTS = """
 update system_alerts set resolved_at = now()
-where organization_id = %(organization_id)s and kind = %(kind)s and subject = %(subject)s and resolved_at is null
+where (organization_id = %(organization_id)s or organization_id is null and %(organization_id)s::uuid is null)
+  and kind = %(kind)s and subject = any(%(subjects)s) and resolved_at is null
 """
 
 
@@ -33,6 +34,25 @@ def raise_alert(
     )
 
 
-def resolve_alert(connection: Connection, organization_id: str, kind: str, subject: str) -> None:
+def raise_alerts(
+    connection: Connection, organization_id: str, kind: str, details_by_subject: dict[str, dict[str, Any]]
+) -> None:
+    """`raise_alert` for many subjects, in one go and in one order, so that two runs never wait for each other."""
+    rows = [
+        {"organization_id": organization_id, "kind": kind, "subject": subject, "details": Jsonb(details)}
+        for subject, details in sorted(details_by_subject.items())
+    ]
+    if rows:
+        connection.cursor().executemany(RAISE_ALERT, rows)
+
+
+def resolve_alerts(connection: Connection, organization_id: str | None, kind: str, subjects: list[str]) -> None:
+    """`resolve_alert` for many subjects."""
+    if subjects:
+        values = {"organization_id": organization_id, "kind": kind, "subjects": subjects}
+        connection.execute(RESOLVE_ALERTS, values)
+
+
+def resolve_alert(connection: Connection, organization_id: str | None, kind: str, subject: str) -> None:
     """Close the alert when what it was about has settled itself."""
-    connection.execute(RESOLVE_ALERT, {"organization_id": organization_id, "kind": kind, "subject": subject})
+    resolve_alerts(connection, organization_id, kind, [subject])

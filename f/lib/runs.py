@@ -33,10 +33,11 @@ def _start(client: Any, target: str, arguments: dict[str, Any], job_id: UUID) ->
     return True
 
 
-def failed_runs(client: Any, path: str, since: str, page_size: int = 100) -> Iterator[dict[str, Any]]:
-    """Unsuccessful runs of the flow or script `path` that were created after `since` (ISO time), newest first."""
-    page = 1
-    while True:
+def failed_runs(
+    client: Any, path: str, since: str, page_size: int = 100, most_pages: int = 100
+) -> Iterator[list[dict[str, Any]]]:
+    """Pages of unsuccessful runs of the flow or script `path`, created after `since` (ISO time), newest first."""
+    for page in range(1, most_pages + 1):
         rows = client.get(
             f"/w/{client.workspace}/jobs/completed/list",
             params={
@@ -48,10 +49,10 @@ def failed_runs(client: Any, path: str, since: str, page_size: int = 100) -> Ite
                 "page": page,
             },
         ).json()
-        yield from rows
+        if rows:
+            yield rows
         if len(rows) < page_size:
             return
-        page += 1
 
 
 def has_failed_before(client: Any, flow_job_id: str) -> bool:
@@ -68,3 +69,12 @@ def has_failed_before(client: Any, flow_job_id: str) -> bool:
 def arguments_of(client: Any, job_id: str) -> dict[str, Any]:
     """The arguments that a run was started with."""
     return client.get(f"/w/{client.workspace}/jobs_u/get/{job_id}").json().get("args") or {}
+
+
+def success_of(client: Any, job_id: UUID | str) -> bool | None:
+    """Whether a run has succeeded; None while it has not ended, or when nobody knows it."""
+    response = client.client.get(f"/w/{client.workspace}/jobs_u/completed/get_result_maybe/{job_id}")
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return None
+    response.raise_for_status()
+    return response.json().get("success")

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 
+from f.whatsapp.deliveries import LATER, OPERATOR
+
 #: Seconds; all together a call must end well within the lease that was renewed just before it.
 TIMEOUT = httpx.Timeout(connect=5, write=5, read=25, pool=5)
 
-#: Error codes that say "later": rate limits, Meta's own trouble.
-LATER = frozenset({1, 2, 4, 80007, 130429, 131000, 131016, 131056, 131057})
 
-#: Error codes that say "an operator must act": token, permission, account, payment, registration.
-OPERATOR = frozenset({3, 10, 190, 368, 131005, 131031, 131042, 131048, 133010, *range(200, 300)})
+#: Why what has waited for a day is given up: free text may follow a person's message for so long.
+TOO_LATE = "24 hours have passed: WhatsApp takes no free text any more"
 
 
 class SendError(Exception):

@@ -1,6 +1,5 @@
 """Step 2: let the chatbot's model answer everything that waits, and write the reply to the outbox."""
 
-import logging
 import threading
 from typing import Any
 
@@ -18,9 +17,10 @@ from f.agent.tools import build_tool, offers_of, resume
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import log, logged, note
 from f.usage import quotas
 from f.whatsapp import queries
-from f.whatsapp.cloud_api import CloudApi
+from f.whatsapp.cloud_api import TOO_LATE, CloudApi
 from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 from f.whatsapp.replies import split_reply, to_markup
@@ -35,6 +35,7 @@ MESSAGE_CHARACTERS = 8000
 LIST_SECONDS = 3.0
 
 
+@logged
 def main(
     database: dict,
     turn: dict,
@@ -52,8 +53,8 @@ def main(
     Each call of a tool is recorded before it is made, and a repeated step does not make it again.
     When no model of the chatbot's answers, the reply is its fallback text, with an alert. When a quota is
     used up no model is asked, and the reply is one notice a period, or none. Returns `state`:
-    "generated" (also when an earlier attempt did it), "handed_over", "nothing waits", or
-    "superseded" when another run has taken the conversation over.
+    "generated" (also when an earlier attempt did it), "handed_over" (also when a person wrote while the
+    model was thinking), "nothing waits", or "superseded" when another run has taken the conversation over.
     """
     this = Turn.of(turn)
     with connect(database) as connection:
@@ -65,11 +66,11 @@ def main(
             answer, error = Answer(), None
             if context["refusal"] is None:
                 answer, error = think(connection, this, context, models or {}, tool_servers)
-            write(connection, this, context, answer, error)
+            state = write(connection, this, context, answer, error)
             reader.join(timeout=5)
         except LeaseLost:
             return {"state": "superseded"}
-    return {"state": "generated"}
+    return {"state": state}
 
 
 def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
@@ -78,10 +79,12 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
         generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return {"state": "generated"}
-        # The turn that hands over still says so; later ones are silent.
-        if conversation["mode"] == "person" and not generated["hands_over"]:
+        if conversation["is_handed_over"]:
             connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
             return {"state": "handed_over"}
+        connection.execute(queries.REFUSE_REVOKED, turn.parameters)
+        if connection.execute(queries.FAIL_TOO_LATE, {**turn.parameters, "outcome_reason": TOO_LATE}).rowcount:
+            raise_alert(connection, turn.organization_id, "reply_failed", turn.conversation_id, {"reason": TOO_LATE})
         values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
         waiting = connection.execute(queries.READ_WAITING, values).fetchall()
         if not waiting:
@@ -97,6 +100,7 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
             "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
             "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
+            "handover": connection.execute(queries.READ_HANDOVER, values).fetchone(),
         }
 
 
@@ -108,7 +112,7 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
             with CloudApi(whatsapp, phone_number_id, access_token) as api:
                 api.mark_read(wamid)
         except httpx.HTTPError as error:
-            logging.warning("could not mark the message as read: %s", type(error).__name__)
+            log("not marked as read", level="warning", wamid=wamid, error=type(error).__name__)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -141,7 +145,7 @@ def think(
         tools, earlier = prepare_tools(connection, turn, context, tool_servers)
         run_loop(
             chain,
-            build_messages(chatbot, context["history"], context["waiting"], tools, earlier),
+            build_messages(chatbot, context["history"], context["waiting"], tools, earlier, context["handover"]),
             tools=tools,
             limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
             answer=answer,
@@ -184,10 +188,11 @@ def prepare_tools(
     return list(tools.values()), earlier
 
 
-def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> None:
-    """Reply, usage and the turn's record, all or nothing, under the lease."""
+def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: Answer, error: str | None) -> str:
+    """Reply, usage and the turn's record, all or nothing, under the lease; no reply once a person has written."""
     with tenant(connection, turn.organization_id):
-        hold_lease(connection, turn)
+        conversation = hold_lease(connection, turn)
+        note_answer(context, answer, error)
         values = {
             **turn.parameters,
             "event_ids": [row["id"] for row in context["waiting"]],
@@ -200,14 +205,15 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         }
         generated = connection.execute(queries.READ_TURN, values).fetchone()
         if generated is None or generated["generated_at"] is not None:
-            return  # the same step, started twice, was faster
+            return "generated"  # the same step, started twice, was faster
         connection.execute(queries.ATTACH_EVENTS, values)
-        if context["refusal"] is not None:
-            ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
-            is_told = quotas.refuse(connection, *ids, context["refusal"])
-            answer.text = (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
-        for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
-            connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
+        if conversation["is_handed_over"]:
+            connection.execute(queries.HAND_OVER_EVENTS, values)
+        else:
+            if context["refusal"] is not None:
+                answer.text = notice(connection, turn, context)
+            for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
+                connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(
                 queries.STORE_USAGE,
@@ -227,6 +233,27 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
             details = {"reason": error, "tried": tried, **turn.parameters}
             raise_alert(connection, turn.organization_id, "model_failed", answer.model, details)
         report_keys(connection, turn, answer)
+    return "handed_over" if conversation["is_handed_over"] else "generated"
+
+
+def notice(connection: Connection, turn: Turn, context: dict[str, Any]) -> str:
+    """What a person is told when a quota is used up: once a period."""
+    ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
+    is_told = quotas.refuse(connection, *ids, context["refusal"])
+    return (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
+
+
+def note_answer(context: dict[str, Any], answer: Answer, error: str | None) -> None:
+    """What the log shall say of the turn. Reasons stay in the database: a provider's may quote what it was sent."""
+    note(
+        wamids=[row["wamid"] for row in context["waiting"]],
+        model=answer.model,
+        prompt_tokens=sum(call.prompt_tokens for call in answer.usage),
+        completion_tokens=sum(call.completion_tokens for call in answer.usage),
+        steps=[f"{step['kind']} {step['ms']} ms" for step in answer.steps],
+        tried=[f"{failure.model}: {failure.kind}" for failure in answer.failures],
+        fallback=error is not None,
+    )
 
 
 def report_keys(connection: Connection, turn: Turn, answer: Answer) -> None:

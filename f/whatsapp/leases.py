@@ -49,8 +49,16 @@ def take_lease(connection: Connection, organization_id: str, conversation_id: st
     return Turn(organization_id, conversation_id, str(turn["id"]), lease["lease_fence"])
 
 
+def release_lease(connection: Connection, turn: Turn, wait_seconds: float | None = None) -> None:
+    """Let the conversation go; with `wait_seconds`, nobody takes it up before."""
+    connection.execute(queries.RELEASE_LEASE, {**turn.parameters, "wait_seconds": wait_seconds})
+
+
 def hold_lease(connection: Connection, turn: Turn) -> dict[str, Any]:
-    """Renew the lease, lock the conversation for this transaction and return its row, or raise LeaseLost."""
+    """Renew the lease, lock the conversation for this transaction and return its row, or raise LeaseLost.
+
+    `is_handed_over` in it: a person answers, and it is not this turn that called for one.
+    """
     row = connection.execute(queries.RENEW_LEASE, turn.parameters).fetchone()
     if row is None:
         raise LeaseLost(turn.conversation_id)

@@ -8,9 +8,11 @@ from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import logged, note
 from f.lib.runs import has_failed_before
 from f.whatsapp import queries
-from f.whatsapp.deliveries import Inbound, parse_message
+from f.whatsapp.contacts import change_contact, contact_of
+from f.whatsapp.deliveries import Identity, Inbound, parse_message
 from f.whatsapp.leases import take_lease
 
 #: Seconds that a turn waits when its message had to wait for the database: longer than the flow's pause between two
@@ -21,6 +23,7 @@ LATE_SECONDS = 40
 LATE_AGES = (timedelta(seconds=1.5), timedelta(hours=1))
 
 
+@logged
 def main(database: dict, delivery: str | None = None, conversation: dict | None = None) -> dict:
     """Purpose: no accepted message is ever lost, and one run at a time answers a conversation.
 
@@ -29,7 +32,8 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
 
     The event is committed before anything else is tried. Returns `state`: "working" with `turn`
     and what the next steps need (paths of secrets, never their values); or how it ended:
-    "busy" (another run will answer it), "settled", "idle", "unrouted".
+    "busy" (another run will answer it), "waiting" (WhatsApp does not take it now: the sweep takes
+    it up), "settled", "idle", "unrouted". Raises ContactBusy for the flow to retry.
     """
     job_id = os.environ.get("WM_FLOW_JOB_ID") or os.environ["WM_JOB_ID"]
     with connect(database) as connection:
@@ -59,6 +63,7 @@ def is_late(inbound: Inbound, job_id: str) -> bool:
 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
+    note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id)
     route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
     if route is None:
         return store_unrouted(connection, inbound, job_id, "unknown number")
@@ -71,13 +76,13 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
         values: dict[str, Any] = {
             "organization_id": organization_id,
             "phone_number_id": inbound.phone_number_id,
-            "user_id": inbound.user_id,
-            "wa_id": inbound.wa_id,
-            "profile_name": inbound.profile_name,
             "wamid": inbound.wamid,
             "job_id": job_id,
             "kind": inbound.kind,
             "text": inbound.text,
+            "note": inbound.content.note,
+            "reply_to": inbound.content.reply_to,
+            "author": "contact",
             "payload": Jsonb(inbound.payload),
             "position": inbound.position,
             "sent_at": inbound.sent_at,
@@ -86,15 +91,19 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
         known = connection.execute(queries.FIND_EVENT, values).fetchone()
         if known is None:
             values |= connection.execute(queries.FIND_CHATBOT, values).fetchone() or {}
-            values["contact_id"] = contact_id(connection, values)
+            values["contact_id"] = sender_of(connection, organization_id, inbound)
             opened = connection.execute(queries.OPEN_CONVERSATION, values).fetchone()
             assert opened is not None
             values["conversation_id"] = opened["id"]
             values["outcome"], values["outcome_reason"] = outcome_at_once(inbound, values["is_active"], opened["mode"])
             if connection.execute(queries.STORE_EVENT, values).fetchone():
-                connection.execute(queries.STORE_MESSAGE, values)
+                if inbound.content.is_message:
+                    connection.execute(queries.STORE_MESSAGE, values)
+                elif inbound.kind == "revoke":
+                    connection.execute(queries.REVOKE_MESSAGE, values)
             known = connection.execute(queries.FIND_EVENT, values).fetchone()
             assert known is not None
+    note(organization_id=organization_id, conversation_id=known["conversation_id"])
     state = "stored" if known["outcome"] is None else "settled"
     return {
         "state": state,
@@ -105,32 +114,26 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
     }
 
 
+def sender_of(connection: Connection, organization_id: str, inbound: Inbound) -> Any:
+    """The contact who wrote; after a message that says who the sender is from now, as that."""
+    if inbound.change:
+        known = Identity(inbound.user_id, inbound.wa_id)
+        contact_id = change_contact(connection, organization_id, known, inbound.change)
+        return contact_id or contact_of(connection, organization_id, inbound.change, None)
+    return contact_of(connection, organization_id, Identity(inbound.user_id, inbound.wa_id), inbound.profile_name)
+
+
 def outcome_at_once(inbound: Inbound, is_active: bool, mode: str) -> tuple[str | None, str | None]:
     """How a message ends that no turn is needed for; (None, None) when it waits for an answer."""
     if inbound.limited:
         return "refused", f"limit: {inbound.limited}"
+    if not inbound.wants_answer:
+        return "refused", inbound.content.silence
     if not is_active:
         return "refused", "chatbot is not active"
     if mode == "person":
         return "handed_over", "a person answers"
-    if not inbound.wants_answer:
-        return "refused", f"no answer to: {inbound.kind}"
     return None, None
-
-
-def contact_id(connection: Connection, values: dict[str, Any]) -> Any:
-    """The contact who wrote, added or brought up to date."""
-    connection.execute(queries.RELEASE_NUMBER, values)
-    contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
-    if contact is None:
-        added = connection.execute(queries.ADD_CONTACT, values).fetchone()
-        if added:
-            return added["id"]
-        contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
-        assert contact is not None, "a contact was added meanwhile"
-    if any(values[key] is not None and contact[key] != values[key] for key in ("user_id", "wa_id", "profile_name")):
-        connection.execute(queries.COMPLETE_CONTACT, {**values, "contact_id": contact["id"]})
-    return contact["id"]
 
 
 def begin_turn(
@@ -141,7 +144,10 @@ def begin_turn(
         if turn is None:
             keys = {"organization_id": organization_id, "conversation_id": conversation_id}
             waiting = connection.execute(queries.ANYTHING_WAITING, keys).fetchone()
-            return {"state": "busy" if waiting and waiting["waiting"] else "idle"}
+            if waiting is None or not waiting["waiting"]:
+                return {"state": "idle"}
+            obstacle = connection.execute(queries.READ_OBSTACLE, keys).fetchone()
+            return {"state": "waiting", "reason": obstacle["reason"]} if obstacle else {"state": "busy"}
         settings = connection.execute(queries.TURN_SETTINGS, turn.parameters).fetchone()
         assert settings is not None
         if late:

@@ -5,7 +5,15 @@
 #: Whose number it is and which Meta app signs for it.
 ROUTE_NUMBER = "select organization_id, app_id from route_number(%(phone_number_id)s)"
 
-ROUTE_WABA = "select route_waba(%(waba_id)s, %(app_id)s) as organization_id"
+ROUTE_NUMBERS = """
+select n.phone_number_id, r.organization_id, r.app_id
+from unnest(%(phone_number_ids)s::text[]) as n (phone_number_id) cross join lateral route_number(n.phone_number_id) as r
+"""
+
+ROUTE_ACCOUNTS = """
+select a.waba_id, route_waba(a.waba_id, %(app_id)s) as organization_id
+from unnest(%(waba_ids)s::text[]) as a (waba_id)
+"""
 
 STORE_UNROUTED = """
 insert into unrouted_events (job_id, position, reason, phone_number_id, waba_id, app_id, field, payload, received_at)
@@ -50,10 +58,71 @@ set user_id = coalesce(c.user_id, (select %(user_id)s::text where not exists (
 where c.organization_id = %(organization_id)s and c.id = %(contact_id)s
 """
 
+#: After a change of number or id: the person is known by what came with it, and by nothing that it replaced.
+CHANGE_CONTACT = """
+update contacts
+set user_id = %(user_id)s, wa_id = %(wa_id)s
+where organization_id = %(organization_id)s and id = %(contact_id)s
+"""
+
+#: Everybody of a number: a conversation of theirs, and the one that the person they turned out to be has there.
+TWIN_CONVERSATIONS = """
+select other.id as other_id, mine.id as mine_id,
+       other.lease_until > clock_timestamp() or exists (
+         select from turns t where (t.organization_id, t.conversation_id) = (other.organization_id, other.id)
+                                   and t.finished_at is null) as is_busy
+from conversations other
+left join conversations mine on mine.organization_id = other.organization_id
+  and mine.phone_number_id = other.phone_number_id and mine.contact_id = %(contact_id)s
+where other.organization_id = %(organization_id)s and other.contact_id = %(other_contact_id)s
+order by other.id for update of other
+"""
+
+GIVE_CONVERSATION = """
+update conversations set contact_id = %(contact_id)s
+where organization_id = %(organization_id)s and id = %(other_id)s
+"""
+
+#: What was said in one conversation becomes part of another one.
+JOIN_CONVERSATIONS = """
+with turned as (
+  update turns set conversation_id = %(mine_id)s
+  where organization_id = %(organization_id)s and conversation_id = %(other_id)s
+), stored as (
+  update webhook_events set conversation_id = %(mine_id)s
+  where organization_id = %(organization_id)s and conversation_id = %(other_id)s
+), said as (
+  update messages set conversation_id = %(mine_id)s
+  where organization_id = %(organization_id)s and conversation_id = %(other_id)s
+), sent as (
+  update outbox set conversation_id = %(mine_id)s
+  where organization_id = %(organization_id)s and conversation_id = %(other_id)s
+)
+update conversations mine
+set mode = 'person', handed_over_at = other.handed_over_at, handed_over_until = other.handed_over_until,
+    handed_over_by = other.handed_over_by, handover_reason = other.handover_reason, handover_turn_id = null
+from conversations other
+where mine.organization_id = %(organization_id)s and mine.id = %(mine_id)s and mine.mode = 'bot'
+  and (other.organization_id, other.id) = (mine.organization_id, %(other_id)s) and other.mode = 'person'
+"""
+
+RETIRE_CONTACT = """
+update contacts set user_id = null, wa_id = null, merged_into = %(contact_id)s
+where organization_id = %(organization_id)s and id = %(other_contact_id)s
+"""
+
+#: A hand-over whose time is over ends with the next message.
 OPEN_CONVERSATION = """
-insert into conversations (organization_id, chatbot_id, phone_number_id, contact_id)
+insert into conversations as v (organization_id, chatbot_id, phone_number_id, contact_id)
 values (%(organization_id)s, %(chatbot_id)s, %(phone_number_id)s, %(contact_id)s)
-on conflict (organization_id, phone_number_id, contact_id) do update set chatbot_id = excluded.chatbot_id
+on conflict (organization_id, phone_number_id, contact_id) do update
+set chatbot_id = excluded.chatbot_id,
+    mode = case when v.handed_over_until <= now() then 'bot' else v.mode end,
+    handed_back_at = case when v.mode = 'person' and v.handed_over_until <= now() then v.handed_over_until
+                          else v.handed_back_at end,
+    handed_back_by = case when v.mode = 'person' and v.handed_over_until <= now() then 'time'
+                          else v.handed_back_by end,
+    handback_note = case when v.mode = 'person' and v.handed_over_until <= now() then null else v.handback_note end
 returning id, mode
 """
 
@@ -67,9 +136,17 @@ on conflict (organization_id, phone_number_id, wamid) do nothing returning id
 """
 
 STORE_MESSAGE = """
-insert into messages (organization_id, conversation_id, direction, author, wamid, body, sent_at, received_at, position)
-values (%(organization_id)s, %(conversation_id)s, 'in', 'contact', %(wamid)s, %(text)s, %(sent_at)s, %(received_at)s,
-        %(position)s)
+insert into messages (organization_id, conversation_id, direction, author, wamid, body, note, reply_to, sent_at,
+                      received_at, position)
+values (%(organization_id)s, %(conversation_id)s, 'in', 'contact', %(wamid)s, %(text)s, %(note)s, %(reply_to)s,
+        %(sent_at)s, %(received_at)s, %(position)s)
+"""
+
+#: By its author: a customer deletes what came in, the owner what people of the business wrote.
+REVOKE_MESSAGE = """
+update messages set revoked_at = coalesce(revoked_at, now())
+where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and wamid = %(reply_to)s
+  and author = %(author)s
 """
 
 FIND_EVENT = """
@@ -79,7 +156,7 @@ where organization_id = %(organization_id)s and phone_number_id = %(phone_number
 
 # Lease and turn ---------------------------------------------------------------------------------
 
-#: Free, run out, or held by this very run; only when something waits for an answer.
+#: Free, run out, or held by this very run; only when something waits for an answer, and not before it may be sent.
 TAKE_LEASE = """
 update conversations c
 set lease_fence = case when c.lease_holder = %(job_id)s then c.lease_fence else c.lease_fence + 1 end,
@@ -88,6 +165,13 @@ where c.organization_id = %(organization_id)s and c.id = %(conversation_id)s
   and (c.lease_holder is null or c.lease_holder = %(job_id)s or c.lease_until < clock_timestamp())
   and exists (select from webhook_events e
               where (e.organization_id, e.conversation_id) = (c.organization_id, c.id) and e.outcome is null)
+  and (c.waits_until is null or c.waits_until <= now())
+  and not exists (select from whatsapp_numbers n
+                  where (n.organization_id, n.phone_number_id) = (c.organization_id, c.phone_number_id)
+                    and n.held_since is not null and n.probe_at > now()
+                    and exists (select from webhook_events e
+                                where (e.organization_id, e.conversation_id) = (c.organization_id, c.id)
+                                  and e.outcome is null and e.stored_at >= now() - interval '24 hours'))
 returning c.lease_fence
 """
 
@@ -102,7 +186,8 @@ RENEW_LEASE = """
 update conversations set lease_until = clock_timestamp() + interval '60 seconds'
 where organization_id = %(organization_id)s and id = %(conversation_id)s and lease_fence = %(fence)s
   and lease_holder is not null
-returning chatbot_id, phone_number_id, contact_id, mode
+returning chatbot_id, phone_number_id, contact_id, mode,
+          mode = 'person' and handover_turn_id is distinct from %(turn_id)s as is_handed_over
 """
 
 #: For a turn that begins with a long pause: as if the lease were taken at its end.
@@ -112,7 +197,8 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 """
 
 RELEASE_LEASE = """
-update conversations set lease_holder = null, lease_until = null
+update conversations
+set lease_holder = null, lease_until = null, waits_until = now() + %(wait_seconds)s * interval '1 second'
 where organization_id = %(organization_id)s and id = %(conversation_id)s and lease_fence = %(fence)s
 """
 
@@ -129,13 +215,7 @@ where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
 
 # Generating -------------------------------------------------------------------------------------
 
-#: `hands_over`: it is this very turn in which the bot called for a person.
-READ_TURN = """
-select generated_at, exists (select from notifications n
-                             where (n.organization_id, n.turn_id) = (t.organization_id, t.id)
-                               and n.kind = 'handover') as hands_over
-from turns t where organization_id = %(organization_id)s and id = %(turn_id)s
-"""
+READ_TURN = "select generated_at from turns where organization_id = %(organization_id)s and id = %(turn_id)s"
 
 READ_CHATBOT = """
 select name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, model_provider,
@@ -154,20 +234,51 @@ cross join lateral (
   order by length(p.model) desc, p.valid_from desc limit 1) as p
 """
 
+#: What its author deleted before it was answered needs no answer.
+REFUSE_REVOKED = """
+update webhook_events e set outcome = 'refused', outcome_reason = 'deleted by its author', settled_at = now()
+from messages m
+where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s and e.outcome is null
+  and (m.organization_id, m.conversation_id, m.wamid) = (e.organization_id, e.conversation_id, e.wamid)
+  and m.direction = 'in' and m.revoked_at is not null
+"""
+
+#: Free text may be sent within 24 hours of the person's last message: what has waited longer has failed.
+FAIL_TOO_LATE = """
+update webhook_events set outcome = 'failed', outcome_reason = %(outcome_reason)s, settled_at = now()
+where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and outcome is null
+  and not exists (select from webhook_events e
+                  where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s
+                    and e.outcome is null and e.stored_at >= now() - interval '24 hours')
+"""
+
 #: What waits for an answer, in the order in which it was written.
 READ_WAITING = """
-select e.id, e.wamid, m.body
+select e.id, e.wamid, m.body, m.note, left(q.body, 500) as quoted
 from webhook_events e
 join messages m on (m.organization_id, m.conversation_id, m.wamid) = (e.organization_id, e.conversation_id, e.wamid)
                   and m.direction = 'in'
+left join lateral (select q.body from messages q
+                   where (q.organization_id, q.conversation_id, q.wamid)
+                         = (m.organization_id, m.conversation_id, m.reply_to) and q.revoked_at is null
+                   limit 1) as q on true
 where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s and e.outcome is null
 order by e.sent_at, e.received_at, e.position, e.id
 """
 
+#: Without what waits, and without parts of replies that nobody has seen.
 READ_HISTORY = """
-select direction, body from (
-  select m.direction, m.body, m.sent_at, m.received_at, m.position from messages m
-  where m.organization_id = %(organization_id)s and m.conversation_id = %(conversation_id)s
+select direction, author, body, note, received_at, revoked_at is not null as is_revoked,
+       (select left(q.body, 500) from messages q
+        where q.organization_id = %(organization_id)s and q.conversation_id = %(conversation_id)s
+          and q.wamid = latest.reply_to and q.revoked_at is null limit 1) as quoted
+from (
+  select m.direction, m.author, m.body, m.note, m.reply_to, m.revoked_at, m.sent_at, m.received_at, m.position
+  from messages m
+  where not exists (select from outbox o
+                    where (o.organization_id, o.turn_id, o.position) = (m.organization_id, m.turn_id, m.position)
+                      and m.direction = 'out' and o.state in ('failed', 'dropped'))
+    and m.organization_id = %(organization_id)s and m.conversation_id = %(conversation_id)s
     and not exists (select from webhook_events e
                     where (e.organization_id, e.phone_number_id, e.wamid)
                           = (m.organization_id, %(phone_number_id)s, m.wamid)
@@ -179,6 +290,18 @@ select direction, body from (
 ATTACH_EVENTS = """
 update webhook_events set turn_id = %(turn_id)s
 where organization_id = %(organization_id)s and id = any(%(event_ids)s) and outcome is null
+"""
+
+#: The last hand-over that has ended, for the bot that goes on.
+READ_HANDOVER = """
+select handed_over_at, handed_over_by, handover_reason, handed_back_at, handed_back_by, handback_note,
+       array(select left(m.body, 500) from messages m
+             where (m.organization_id, m.conversation_id) = (v.organization_id, v.id) and m.author = 'person'
+               and m.revoked_at is null and m.received_at between v.handed_over_at and v.handed_back_at
+             order by m.sent_at, m.received_at, m.position) as words
+from conversations v
+where organization_id = %(organization_id)s and id = %(conversation_id)s and mode = 'bot'
+  and handed_over_at is not null and handed_back_at >= handed_over_at
 """
 
 HAND_OVER_EVENTS = """
@@ -216,13 +339,33 @@ where organization_id = %(organization_id)s and id = %(turn_id)s and fence = %(f
 
 # Sending ----------------------------------------------------------------------------------------
 
-READ_CONTACT = "select user_id, wa_id from contacts where organization_id = %(organization_id)s and id = %(contact_id)s"
+#: By number only if the person's last message showed one: what was their number may be somebody else's by now.
+READ_CONTACT = """
+select k.user_id, case when k.user_id is null or coalesce(shown.is_number, true) then k.wa_id end as wa_id
+from contacts k
+left join lateral (select e.payload ->> 'from' is not null as is_number from webhook_events e
+                   where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s
+                     and e.outcome is null
+                   order by e.sent_at desc, e.received_at desc, e.position desc limit 1) as shown on true
+where k.organization_id = %(organization_id)s and k.id = %(contact_id)s
+"""
 
 #: The first part that is not settled; a later part waits for it.
 NEXT_PART = """
-select id, position, body, state, attempts, claimed_at < now() - interval '60 seconds' as abandoned
-from outbox where organization_id = %(organization_id)s and turn_id = %(turn_id)s and state in ('pending', 'sending')
-order by position limit 1
+select o.id, o.position, o.body, o.state, o.attempts, o.claimed_at < now() - interval '60 seconds' as abandoned,
+       n.held_since is not null as is_held,
+       not exists (select from webhook_events e
+                   where e.organization_id = %(organization_id)s and e.conversation_id = %(conversation_id)s
+                     and e.outcome is null and e.stored_at >= now() - interval '24 hours') as is_too_late
+from outbox o
+join whatsapp_numbers n on (n.organization_id, n.phone_number_id) = (o.organization_id, %(phone_number_id)s)
+where o.organization_id = %(organization_id)s and o.turn_id = %(turn_id)s and o.state in ('pending', 'sending')
+order by o.position limit 1
+"""
+
+DROP_PARTS = """
+update outbox set state = 'dropped', settled_at = now()
+where organization_id = %(organization_id)s and turn_id = %(turn_id)s and state = 'pending'
 """
 
 CLAIM_PART = """
@@ -252,10 +395,10 @@ where organization_id = %(organization_id)s and turn_id = %(turn_id)s and state 
   and position >= %(position)s
 """
 
-COPY_WAMID = """
+COPY_WAMIDS = """
 update messages m set wamid = o.wamid from outbox o
-where o.organization_id = %(organization_id)s and o.id = %(outbox_id)s
-  and (m.organization_id, m.id) = (o.organization_id, o.message_id)
+where o.organization_id = %(organization_id)s and o.id = any(%(outbox_ids)s)
+  and (m.organization_id, m.id) = (o.organization_id, o.message_id) and m.wamid is distinct from o.wamid
 """
 
 #: The last message of a turn was answered, the others were merged into its answer.
@@ -270,9 +413,11 @@ where e.organization_id = %(organization_id)s and e.turn_id = %(turn_id)s and e.
 """
 
 DELIVERY_OF_TURN = """
-select case when count(*) = 0 then 'none' when bool_or(state = 'failed') then 'failed'
+select case when count(*) = 0 then 'none' when bool_or(state = 'dropped') then 'dropped'
+            when bool_or(state = 'failed') then 'failed'
             when bool_or(state = 'uncertain') then 'uncertain' else 'sent' end as delivery,
        (array_agg(error order by position) filter (where state = 'failed'))[1] ->> 'reason' as reason,
+       count(*) filter (where state in ('sent', 'uncertain')) as gone, count(*) as parts,
        (select refusal from turns where organization_id = %(organization_id)s and id = %(turn_id)s) as refusal
 from outbox where organization_id = %(organization_id)s and turn_id = %(turn_id)s
 """
@@ -287,6 +432,15 @@ select exists (select from webhook_events where organization_id = %(organization
                and conversation_id = %(conversation_id)s and outcome is null) as waiting
 """
 
+#: Why a conversation in which something waits is not taken up now; no row when nothing is in the way.
+READ_OBSTACLE = """
+select case when n.held_since is not null then 'the number is held' else 'WhatsApp said later' end as reason
+from conversations c
+join whatsapp_numbers n on (n.organization_id, n.phone_number_id) = (c.organization_id, c.phone_number_id)
+where c.organization_id = %(organization_id)s and c.id = %(conversation_id)s
+  and (c.waits_until > now() or n.held_since is not null and n.probe_at > now())
+"""
+
 #: A turn that this run finished in an earlier attempt: its continuation may still have to be queued.
 FREE_UNDER_FENCE = """
 select lease_holder is null as free from conversations
@@ -295,25 +449,43 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 
 # Statuses and other updates ---------------------------------------------------------------------
 
-#: By the id that we gave the message, or by Meta's. A status never goes back. It settles a call in doubt, and one that
-#: Meta answered with "later" although the message went out.
-APPLY_STATUS = """
-with found as (
-  select o.id, o.state, coalesce(array_position(array['sent', 'delivered', 'read', 'failed'], o.delivery_status), 0)
-                        < %(rank)s as news
-  from outbox o join conversations c on (c.organization_id, c.id) = (o.organization_id, o.conversation_id)
-  where o.organization_id = %(organization_id)s and c.phone_number_id = %(phone_number_id)s
-    and (o.id = %(outbox_id)s or o.wamid = %(wamid)s)
-  limit 1 for update of o
+#: Each by the id that we gave the message, or by Meta's; of several about one message the furthest counts. A status
+#: never goes back. It settles a call in doubt, and one that Meta answered with "later" although the message went out.
+APPLY_STATUSES = """
+with given as materialized (
+  select * from jsonb_to_recordset(%(statuses)s)
+    as g (position integer, phone_number_id text, outbox_id uuid, wamid text, status text, rank integer,
+          at timestamptz, error jsonb)
+), meant as materialized (
+  select g.*, coalesce(by_id.id, by_wamid.id) as id
+  from given g
+  left join lateral (
+    select o.id from outbox o join conversations c on (c.organization_id, c.id) = (o.organization_id, o.conversation_id)
+    where o.organization_id = %(organization_id)s and o.id = g.outbox_id and c.phone_number_id = g.phone_number_id
+  ) as by_id on true
+  left join lateral (
+    select o.id from outbox o join conversations c on (c.organization_id, c.id) = (o.organization_id, o.conversation_id)
+    where o.organization_id = %(organization_id)s and o.wamid = g.wamid and c.phone_number_id = g.phone_number_id
+    limit 1
+  ) as by_wamid on by_id.id is null
+), furthest as (
+  select distinct on (id) * from meant where id is not null order by id, rank desc, position desc
+), locked as materialized (
+  select id, state, coalesce(array_position(array['sent', 'delivered', 'read', 'failed'], delivery_status), 0) as rank
+  from outbox where organization_id = %(organization_id)s and id in (select id from furthest) order by id for update
+), applied as (
+  update outbox o
+  set delivery_status = case when f.rank > l.rank then f.status else o.delivery_status end,
+      delivery_status_at = case when f.rank > l.rank then f.at else o.delivery_status_at end,
+      state = case when o.state in ('pending', 'sending', 'uncertain', 'dropped') then 'sent' else o.state end,
+      error = case when f.status = 'failed' then f.error else o.error end,
+      settled_at = coalesce(o.settled_at, now()), wamid = coalesce(o.wamid, f.wamid)
+  from furthest f join locked l on l.id = f.id
+  where o.organization_id = %(organization_id)s and o.id = f.id
+  returning o.id, o.wamid, f.position, f.rank > l.rank as is_news, l.state = 'uncertain' as was_uncertain
 )
-update outbox o
-set delivery_status = case when found.news then %(status)s else o.delivery_status end,
-    delivery_status_at = case when found.news then %(status_at)s else o.delivery_status_at end,
-    state = case when o.state in ('pending', 'sending', 'uncertain') then 'sent' else o.state end,
-    error = case when %(status)s = 'failed' then %(error)s else o.error end,
-    settled_at = coalesce(o.settled_at, now()), wamid = coalesce(o.wamid, %(wamid)s)
-from found where o.organization_id = %(organization_id)s and o.id = found.id
-returning o.id, found.state = 'uncertain' as was_uncertain
+select m.position, a.id, m.position = a.position as is_furthest, a.is_news, a.was_uncertain
+from meant m join applied a on a.id = m.id
 """
 
 STORE_ACCOUNT_EVENT = """
@@ -321,6 +493,90 @@ insert into account_events (organization_id, job_id, position, phone_number_id, 
 values (%(organization_id)s, %(job_id)s, %(position)s, %(phone_number_id)s, %(waba_id)s, %(field)s, %(payload)s,
         %(received_at)s)
 on conflict do nothing
+"""
+
+# Hand-off ---------------------------------------------------------------------------------------
+
+#: Once, and not what we sent ourselves.
+STORE_ECHO = """
+insert into messages (organization_id, conversation_id, direction, author, wamid, body, note, reply_to, sent_at,
+                      received_at, position)
+select %(organization_id)s, %(conversation_id)s, 'out', 'person', %(wamid)s, %(text)s, %(note)s, %(reply_to)s,
+       %(sent_at)s, %(received_at)s, %(position)s
+where not exists (select from outbox where organization_id = %(organization_id)s and wamid = %(wamid)s)
+on conflict do nothing returning id
+"""
+
+CORRECT_ECHO = """
+update messages set body = %(text)s
+where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and wamid = %(reply_to)s
+  and author = 'person'
+"""
+
+#: A person wrote: for the chatbot's time from now, or longer if it was said so. Unless an operator gave it back since.
+HAND_OVER = """
+update conversations v
+set mode = 'person',
+    handed_over_at = case when v.mode = 'person' and v.handed_over_until > now() then v.handed_over_at
+                          else %(at)s end,
+    handed_over_by = case when v.mode = 'person' and v.handed_over_until > now() then v.handed_over_by
+                          else 'person' end,
+    handover_reason = case when v.mode = 'person' and v.handed_over_until > now() then v.handover_reason
+                           else %(reason)s end,
+    handed_over_until = greatest(case when v.mode = 'person' then v.handed_over_until end,
+                                 now() + c.handoff_minutes * interval '1 minute'),
+    handover_turn_id = null
+from chatbots c
+where v.organization_id = %(organization_id)s and v.id = %(conversation_id)s
+  and (c.organization_id, c.id) = (v.organization_id, v.chatbot_id)
+  and (v.handed_back_by is distinct from 'operator' or v.handed_back_at < %(at)s)
+returning v.lease_holder is null or v.lease_until < clock_timestamp() as is_idle
+"""
+
+#: What waits while no run works on the conversation is the person's now, and stays so when the bot is back.
+DROP_WAITING = """
+with dropped as (
+  update outbox o set state = 'dropped', settled_at = now()
+  from turns t
+  where t.organization_id = %(organization_id)s and t.conversation_id = %(conversation_id)s and t.finished_at is null
+    and (o.organization_id, o.turn_id) = (t.organization_id, t.id) and o.state = 'pending'
+)
+update turns set finished_at = now()
+where organization_id = %(organization_id)s and conversation_id = %(conversation_id)s and finished_at is null
+"""
+
+# Numbers on hold --------------------------------------------------------------------------------
+
+#: Whether this is the one reply that tries; the next one may after 1, 2, 4 … minutes, at most an hour.
+CLAIM_PROBE = """
+update whatsapp_numbers
+set probes = probes + 1, probe_at = now() + least(interval '1 minute' * 2 ^ least(probes, 10), interval '1 hour')
+where organization_id = %(organization_id)s and phone_number_id = %(phone_number_id)s and probe_at <= now()
+returning phone_number_id
+"""
+
+#: A number that was released by a probe less than a day ago goes on with the pauses that it had.
+HOLD_NUMBER = """
+with before as (
+  select held_since,
+         case when held_since is not null or probe_at > now() - interval '1 day' then probes else 0 end as probes
+  from whatsapp_numbers
+  where organization_id = %(organization_id)s and phone_number_id = %(phone_number_id)s for update
+)
+update whatsapp_numbers n
+set held_since = coalesce(n.held_since, now()), held_reason = %(held_reason)s,
+    probes = case when n.held_since is null then before.probes + 1 else n.probes end,
+    probe_at = case when n.held_since is null
+                    then now() + least(interval '1 minute' * 2 ^ least(before.probes, 10), interval '1 hour')
+                    else n.probe_at end
+from before
+where n.organization_id = %(organization_id)s and n.phone_number_id = %(phone_number_id)s
+returning before.held_since is null as is_new
+"""
+
+NUMBER_SENDS = """
+update whatsapp_numbers set held_since = null, held_reason = null
+where organization_id = %(organization_id)s and phone_number_id = %(phone_number_id)s and held_since is not null
 """
 
 # Failure ----------------------------------------------------------------------------------------

@@ -4,26 +4,35 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from f.lib.alerts import raise_alert
+from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id
+from f.lib.logs import log, logged, note
 from f.lib.runs import MESSAGE_FLOW, start_flow
 from f.whatsapp import queries
-from f.whatsapp.cloud_api import CloudApi, SendError, SendUncertain
-from f.whatsapp.leases import LeaseLost, Turn, hold_lease
+from f.whatsapp.cloud_api import TOO_LATE, CloudApi, SendError, SendUncertain
+from f.whatsapp.leases import LeaseLost, Turn, hold_lease, release_lease
 
-#: Times that one part is tried when WhatsApp says "later".
-MAX_ATTEMPTS = 8
+#: Times that one part is tried by the flow's own retries when WhatsApp says "later". After that the run ends and the
+#: sweep takes the turn up again, after pauses that grow from FIRST_PAUSE to LONGEST_PAUSE (seconds).
+QUICK_ATTEMPTS = 4
+FIRST_PAUSE = 30
+LONGEST_PAUSE = 1800
 
 
 class SendLater(Exception):
     """Nothing was sent and it may be tried again: the flow's retry decides when."""
 
 
+class Postponed(Exception):
+    """Nothing was sent, the lease is released: the sweep takes the turn up when it may be sent."""
+
+
 class SendInProgress(Exception):
     """The same part is being sent by a twin of this step, or was when that died; it is not sent twice."""
 
 
+@logged
 def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
     """Purpose: each part of a reply goes out at most once, and every message gets its outcome.
 
@@ -31,8 +40,12 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
     again unless WhatsApp said that it was not sent. The lease is released in the transaction
     that looks for messages the turn has not seen; if there are any, one continuation is queued.
 
-    Returns `state`: "finished" (with `delivery`: sent, uncertain, failed or none) or "superseded".
-    Raises SendLater or SendInProgress for the flow to retry.
+    Before each part it is asked again who has the conversation: once a person has written, what is
+    not sent is dropped. While the number is held, or WhatsApp says "later" again and again, the
+    turn stays open, for a day at most.
+
+    Returns `state`: "finished" (with `delivery`: sent, uncertain, failed, dropped or none), "waiting"
+    or "superseded". Raises SendLater or SendInProgress for the flow to retry.
     """
     this = Turn.of(turn)
     with connect(database) as connection:
@@ -43,10 +56,13 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
                     queries.READ_CONTACT, {**this.parameters, "contact_id": conversation["contact_id"]}
                 ).fetchone()
                 assert contact is not None
+            note(phone_number_id=conversation["phone_number_id"])
             with CloudApi(whatsapp, conversation["phone_number_id"], access_token) as api:
                 while send_next(connection, this, api, contact):
                     pass
             result = finish(connection, this)
+        except Postponed as reason:
+            return {"state": "waiting", "reason": str(reason)}
         except LeaseLost:
             result = {"state": "superseded", "waiting": finished_before(connection, this)}
         if result.pop("waiting"):
@@ -58,28 +74,43 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
     """Send the next part; False when none is left."""
     with tenant(connection, turn.organization_id):
         conversation = hold_lease(connection, turn)
-        part = connection.execute(queries.NEXT_PART, turn.parameters).fetchone()
+        values: dict[str, Any] = {**conversation, **turn.parameters}
+        part = connection.execute(queries.NEXT_PART, values).fetchone()
         if part is None:
             return False
-        values = {**conversation, **turn.parameters, "outbox_id": part["id"], "position": part["position"]}
+        values |= {"outbox_id": part["id"], "position": part["position"]}
         if part["state"] == "sending":
             if not part["abandoned"]:
                 raise SendInProgress(str(part["id"]))
             settle_uncertain(connection, values, "the process that sent it is gone")
             return True
-        if not connection.execute(queries.CLAIM_PART, values).rowcount:
+        if conversation["is_handed_over"]:
+            connection.execute(queries.DROP_PARTS, values)
+            return False
+        if part["is_too_late"]:
+            fail(connection, values, {"reason": TOO_LATE})
+            return True
+        held = part["is_held"] and connection.execute(queries.CLAIM_PROBE, values).fetchone() is None
+        if held:
+            release_lease(connection, turn)
+        elif not connection.execute(queries.CLAIM_PART, values).rowcount:
             return True  # a status has settled it meanwhile
+    if held:
+        raise Postponed("the number is held")
     try:
         wamid = api.send_text(contact, part["body"], callback_data=str(part["id"]))
     except SendUncertain as error:
         with tenant(connection, turn.organization_id):
             settle_uncertain(connection, values, str(error))
+        log("part", outbox_id=part["id"], position=part["position"], state="uncertain", **turn.parameters)
     except SendError as error:
-        refuse(connection, values, error, part["attempts"] + 1)
+        refuse(connection, turn, values, error, part["attempts"] + 1)
     else:
         with tenant(connection, turn.organization_id):
             connection.execute(queries.PART_SENT, {**values, "wamid": wamid})
-            connection.execute(queries.COPY_WAMID, values)
+            connection.execute(queries.COPY_WAMIDS, {**values, "outbox_ids": [part["id"]]})
+            number_sends(connection, values)
+        log("part", outbox_id=part["id"], position=part["position"], state="sent", wamid=wamid, **turn.parameters)
     return True
 
 
@@ -90,21 +121,50 @@ def settle_uncertain(connection: Connection, values: dict[str, Any], reason: str
         raise_alert(connection, values["organization_id"], "reply_uncertain", str(values["outbox_id"]), details)
 
 
-def refuse(connection: Connection, values: dict[str, Any], error: SendError, attempts: int) -> None:
-    """Nothing was sent: wait for another attempt, or fail this part and those after it."""
+def refuse(connection: Connection, turn: Turn, values: dict[str, Any], error: SendError, attempts: int) -> None:
+    """Nothing was sent: wait for a better time, or fail this part and those after it."""
     details = {"reason": error.reason, "code": error.code}
-    with tenant(connection, values["organization_id"]):
-        if error.later and attempts < MAX_ATTEMPTS:
+    log("part", outbox_id=values["outbox_id"], state="refused", code=error.code, later=error.later, attempts=attempts)
+    waits = error.needs_operator or error.later
+    with tenant(connection, turn.organization_id):
+        if waits:
             connection.execute(queries.PART_WAITS, {**values, "error": Jsonb(details)})
         else:
-            connection.execute(queries.FAIL_PARTS, {**values, "error": Jsonb(details)})
-            if error.needs_operator:
-                kind, subject = "number_needs_operator", values["phone_number_id"]
-            else:
-                kind, subject = "reply_failed", values["conversation_id"]
-            raise_alert(connection, values["organization_id"], kind, subject, details)
-    if error.later and attempts < MAX_ATTEMPTS:
+            fail(connection, values, details)
+            if error.code is not None:
+                number_sends(connection, values)
+        if error.needs_operator:
+            hold_number(connection, values, details)
+        if error.needs_operator or (error.later and attempts >= QUICK_ATTEMPTS):
+            release_lease(connection, turn, None if error.needs_operator else pause_after(attempts))
+    if error.needs_operator or (error.later and attempts >= QUICK_ATTEMPTS):
+        raise Postponed(str(error))
+    if error.later:
         raise SendLater(str(error)) from error
+
+
+def pause_after(attempts: int) -> int:
+    """Seconds until a part that was tried so many times is tried again."""
+    return int(min(FIRST_PAUSE * 2 ** (attempts - QUICK_ATTEMPTS), LONGEST_PAUSE))
+
+
+def fail(connection: Connection, values: dict[str, Any], details: dict[str, Any]) -> None:
+    """This part and those after it will not be sent."""
+    connection.execute(queries.FAIL_PARTS, {**values, "error": Jsonb(details)})
+    raise_alert(connection, values["organization_id"], "reply_failed", str(values["conversation_id"]), details)
+
+
+def hold_number(connection: Connection, values: dict[str, Any], details: dict[str, Any]) -> None:
+    """Nothing is sent from this number until a person has seen to it, or a probe gets through. Told once."""
+    held = connection.execute(queries.HOLD_NUMBER, {**values, "held_reason": str(details["reason"])}).fetchone()
+    if held and held["is_new"]:
+        raise_alert(connection, values["organization_id"], "number_needs_operator", values["phone_number_id"], details)
+
+
+def number_sends(connection: Connection, values: dict[str, Any]) -> None:
+    """WhatsApp has taken, or judged, a message of this number: it is not held any more."""
+    if connection.execute(queries.NUMBER_SENDS, values).rowcount:
+        resolve_alert(connection, values["organization_id"], "number_needs_operator", values["phone_number_id"])
 
 
 def finish(connection: Connection, turn: Turn) -> dict[str, Any]:
@@ -121,9 +181,11 @@ def finish(connection: Connection, turn: Turn) -> dict[str, Any]:
             "error": delivery["reason"] if outcome == "failed" else None,
         }
         connection.execute(queries.SETTLE_EVENTS, values)
+        if outcome == "handed_over":
+            connection.execute(queries.HAND_OVER_EVENTS, values)
         connection.execute(queries.FINISH_TURN, values)
         waiting = connection.execute(queries.ANYTHING_WAITING, values).fetchone()
-        connection.execute(queries.RELEASE_LEASE, values)
+        release_lease(connection, turn)
     return {"state": "finished", "delivery": delivery["delivery"], "waiting": bool(waiting and waiting["waiting"])}
 
 
@@ -133,6 +195,9 @@ def outcome_of(delivery: dict[str, Any]) -> tuple[str, str]:
         return "refused", delivery["refusal"]
     if delivery["delivery"] == "failed":
         return "failed", f"not sent: {delivery['reason']}"
+    if delivery["delivery"] == "dropped":
+        sent = f"; {delivery['gone']} of {delivery['parts']} parts were sent before" if delivery["gone"] else ""
+        return "handed_over", f"a person answers{sent}"
     return "answered", f"delivery: {delivery['delivery']}"
 
 

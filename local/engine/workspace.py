@@ -33,8 +33,7 @@ OTHER_LANGUAGES = {
     ".yml",
 }
 ROUTE_PATH = re.compile(r"(\*[-\w]+$|:?[-\w]+)(/(\*[-\w]+$|:?[-\w]+))*$")
-#: Keys of flows', scripts', triggers' and schedules' files that change what happens, and the values that are supported.
-FLOW_KEYS = {"summary", "description", "value", "schema"}
+#: Keys of scripts', triggers' and schedules' files that change what happens, and the values that are supported.
 SCRIPT_KEYS = {"summary", "description", "lock", "kind", "schema", "has_preprocessor", "timeout"}
 TRIGGER_KEYS = {
     "script_path", "is_flow", "route_path", "http_method", "authentication_method", "authentication_resource_path",
@@ -203,7 +202,6 @@ class _Reader:
     def _flow(self) -> None:
         path = self.name.removesuffix("__flow/flow.yaml")
         document = _read_yaml(self.root, self.path)
-        self._check_keys(document, FLOW_KEYS)
         try:
             value = check_flow(self._inlined(document))
         except DefinitionError as error:

@@ -9,8 +9,12 @@ from mcp_servers.errors import ToolRefused
 from mcp_servers.server import ToolServer
 from mcp_servers.tool import Arguments, Call, Line, Tool
 
+#: For the time that the chatbot sets (a trigger). The turn that asks still says so; a person who has it keeps it.
 HAND_OVER = """
-update conversations set mode = 'person'
+update conversations
+set mode = 'person', handed_over_by = case when mode = 'bot' then 'bot' else handed_over_by end,
+    handover_reason = case when mode = 'bot' then %(reason)s else handover_reason end,
+    handover_turn_id = case when mode = 'bot' then %(turn_id)s else handover_turn_id end
 where organization_id = %(organization_id)s and id = %(conversation_id)s
 """
 

@@ -22,7 +22,13 @@ from local.push import GATEWAY_SCOPES, Options, Push, PushError
 from local.sync import SyncError
 from local.windmill import Windmill, WindmillError
 
-VALUES = {"APP_PASSWORD": "first-word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots", "MCP_SIGNING_KEY": "k" * 32}
+VALUES = {
+    "APP_PASSWORD": "first-word",
+    "MANAGER_PASSWORD": "manager-word",
+    "DATABASE_HOST": "db",
+    "DATABASE_NAME": "chatbots",
+    "MCP_SIGNING_KEY": "k" * 32,
+}
 #: A CLI that finds nothing to do, for tests of all the rest.
 NO_FILES = ["sh", "-c", "echo '{\"changes\": []}'"]
 
@@ -191,7 +197,9 @@ def test_only_what_was_changed_or_deleted_goes_over(pushed: Pusher) -> None:
 
 def test_every_missing_value_is_named_and_nothing_is_done(push: Pusher, windmill: FakeWindmill) -> None:
     push.values = {"DATABASE_NAME": "chatbots"}
-    with pytest.raises(BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, MCP_SIGNING_KEY: set them"):
+    with pytest.raises(
+        BootstrapError, match="APP_PASSWORD, DATABASE_HOST, MANAGER_PASSWORD, MCP_SIGNING_KEY: set them"
+    ):
         push()
     assert (windmill.changes, list(windmill.workspaces)) == ([], ["admins"])
 
@@ -382,7 +390,7 @@ BREAKAGES: dict[str, tuple[str, Callable[[str], str], str]] = {
     "key_of_a_flow": (
         "f/whatsapp/webhook_processor__flow/flow.yaml",
         lambda text: text + "\ntimeuot: 3\n",
-        r"webhook_processor__flow/flow\.yaml: timeuot",
+        r"webhook_processor__flow/flow\.yaml: flow\.timeuot",
     ),
     "yaml": ("f/ops/sweep.schedule.yaml", lambda text: text + "\n  - [", r"sweep\.schedule\.yaml: not YAML"),
     "cron": (

@@ -101,6 +101,10 @@ class FakeWindmill:
 
     def __init__(self) -> None:
         self.started: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.resources: dict[str, Any] = {}
+        self.succeeded: set[str] = set()
+        self.looked_at: list[str] = []
+        self.listed: list[str] = []
         self._failed: list[dict[str, Any]] = []
         #: Runs that are under way, by id.
         self.runs: dict[str, dict[str, Any]] = {}
@@ -124,11 +128,17 @@ class FakeWindmill:
                 address = urlsplit(self.path)
                 if address.path == "/api/w/local/jobs/completed/list":
                     asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+                    fake.listed.append(asked["script_path_exact"])
                     found = [run for run in fake._failed if run["script_path"] == asked["script_path_exact"]]
                     begin = (int(asked["page"]) - 1) * int(asked["per_page"])
                     answer(self, 200, found[begin : begin + int(asked["per_page"])])
+                elif "/resources/get_value_interpolated/" in address.path:
+                    answer(self, 200, fake.resources[address.path.split("/get_value_interpolated/")[1]])
+                elif "/completed/get_result_maybe/" in address.path:
+                    answer(self, 200, {"success": address.path.rpartition("/")[2] in fake.succeeded or None})
                 else:
                     job_id = address.path.removeprefix("/api/w/local/jobs_u/get/")
+                    fake.looked_at.append(job_id)
                     known = fake.runs | {run["id"]: run for run in fake._failed}
                     answer(self, 200 if job_id in known else 404, known.get(job_id, {}))
 

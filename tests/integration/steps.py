@@ -1,6 +1,7 @@
 """The flow's steps as a test drives them."""
 
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg
@@ -8,6 +9,8 @@ import pytest
 from fakes import FakeWhatsApp
 from psycopg.rows import dict_row
 
+from f.agent.loop import Message
+from f.agent.prompts import build_messages
 from f.whatsapp import generate_reply, load_context, send_reply, store_events
 
 DENTAL = "100000000000002"
@@ -53,6 +56,29 @@ class Platform:
         self.generate(loaded)
         return self.send(loaded)
 
+    def echo(self, text: str = "I take over", *, body: str | None = None, at: int = 1_790_000_050, **changes) -> dict:
+        """The owner writes on the phone; `body` stands for the delivery's hash."""
+        echo = {"from": "441174960102", "to": "34600111222", "id": f"wamid.{uuid4().hex}", "timestamp": str(at)}
+        return self.update("smb_message_echoes", body=body, message_echoes=[
+            echo | {"type": "text", "text": {"body": text}} | changes])  # fmt: skip
+
+    def update(self, field: str, *, body: str | None = None, **value) -> dict:
+        item = {"waba_id": "200000000000002", "phone_number_id": DENTAL, "field": field, "value": value}
+        return self.store_events("events", [item], body=body)
+
+    def exchange(self, loaded: dict) -> list[Message]:
+        """What the model would read."""
+        with generate_reply.connect(self.database) as connection:
+            context = generate_reply.read_context(connection, generate_reply.Turn.of(loaded["turn"]))
+        return build_messages(context["chatbot"], context["history"], context["waiting"], context["handover"])
+
+    def modes(self) -> list[str]:
+        return [row["mode"] for row in self.rows("select mode from conversations order by created_at")]
+
+    def said(self) -> list[tuple]:
+        rows = self.rows("select author, body from messages order by sent_at, received_at, position")
+        return [(row["author"], row["body"]) for row in rows]
+
     def rows(self, query: str, *values) -> list[dict]:
         return self.owner.execute(query, values).fetchall()
 
@@ -75,5 +101,6 @@ class Platform:
 
     def store_events(self, kind: str, items: list[dict], *, app_id: str = "demo-app", body: str | None = None) -> dict:
         """Store a delivery as the gateway queues it; `body` stands for its hash, which repetitions share."""
-        envelope = {"app_id": app_id, "received_at": "2026-11-24T10:00:05+00:00", "kind": kind, "items": items}
+        now = datetime.now(UTC).isoformat()
+        envelope = {"app_id": app_id, "received_at": now, "kind": kind, "items": items}
         return store_events.main(self.database, json.dumps({**envelope, "body_sha256": body or uuid4().hex}))

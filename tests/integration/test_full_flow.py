@@ -65,19 +65,18 @@ class Person:
 
     def outcomes(self, *wamids: str) -> list[tuple[str, str]]:
         """How these messages ended; waits until all have."""
+        until(lambda: len(self.ended(*wamids)) == len(wamids))
+        return self.ended(*wamids)
 
-        def ended() -> list[tuple[str, str]]:
-            with self._stack.connect() as connection:
-                rows = connection.execute(
-                    "select wamid, outcome, outcome_reason from webhook_events where wamid = any(%s)"
-                    " and outcome is not null",
-                    [list(wamids)],
-                ).fetchall()
-            found = {wamid: (outcome, reason) for wamid, outcome, reason in rows}
-            return [found[wamid] for wamid in wamids if wamid in found]
-
-        until(lambda: len(ended()) == len(wamids))
-        return ended()
+    def ended(self, *wamids: str) -> list[tuple[str, str]]:
+        with self._stack.connect() as connection:
+            rows = connection.execute(
+                "select wamid, outcome, outcome_reason from webhook_events where wamid = any(%s)"
+                " and outcome is not null",
+                [list(wamids)],
+            ).fetchall()
+        found = {wamid: (outcome, reason) for wamid, outcome, reason in rows}
+        return [found[wamid] for wamid in wamids if wamid in found]
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -155,6 +154,69 @@ def test_what_comes_while_a_turn_is_under_way_is_answered_next(stack: RunningSta
     assert [outcome for outcome, _ in person.outcomes(first, second)] == ["answered", "answered"]
     replies = person.replies(2)
     assert "£52" in replies[0] and "parking" in replies[1]
+
+
+# People take over -------------------------------------------------------------------------------
+
+
+def run_script(stack: RunningStack, path: str, **arguments: Any) -> Any:
+    return stack.windmill("POST", f"jobs/run_wait_result/p/{path}", json=arguments).json()
+
+
+def test_the_owner_takes_over_and_gives_back(stack: RunningStack, person: Person) -> None:
+    (wamid,) = person.write("How much is a check-up?")
+    person.outcomes(wamid)
+    echo = {
+        "from": "441174960102",
+        "to": person.wa_id,
+        "id": f"wamid.{uuid4().hex}",
+        "timestamp": str(int(time.time())),
+    }
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "441174960102", "phone_number_id": person.number},
+        "message_echoes": [echo | {"type": "text", "text": {"body": "For you 40 pounds"}}],
+    }
+    entry = [{"id": "200000000000002", "changes": [{"field": "smb_message_echoes", "value": value}]}]
+    body = json.dumps({"object": "whatsapp_business_account", "entry": entry}).encode()
+    assert person.post(body) == 200
+
+    def is_handed_over() -> bool:
+        with stack.connect() as connection:
+            query = "select mode from conversations v join contacts k on k.id = v.contact_id where k.wa_id = %s"
+            return connection.execute(query, [person.wa_id]).fetchall() == [("person",)]
+
+    until(is_handed_over)
+    (silent,) = person.write("Deal! Is there parking?")
+    assert person.outcomes(silent) == [("handed_over", "a person answers")]
+    given = run_script(stack, "u/admin/resume_conversation", contact_number=f"+{person.wa_id}", note="agreed: £40")
+    assert given["state"] == "resumed"
+    (answered,) = person.write("Where are you?")
+    assert person.outcomes(answered) == [("answered", "delivery: sent")]
+    assert len(person.replies(2)) == 2 and "Quay Street" in person.replies(2)[1]
+
+
+@pytest.mark.slow
+def test_a_number_without_a_valid_token_waits_until_it_is_released(stack: RunningStack, person: Person) -> None:
+    fault = {"kind": "error", "code": 190, "times": 1, "on": "send", "to": "harbour-dental"}
+    assert httpx.post(f"{stack.simulator_url}/sim/faults", json=fault).is_success
+    (first,) = person.write("How much is a check-up?")
+
+    def is_held() -> bool:
+        with stack.connect() as connection:
+            query = "select held_since is not null from whatsapp_numbers where phone_number_id = %s"
+            return connection.execute(query, [person.number]).fetchall() == [(True,)]
+
+    until(is_held)
+    (second,) = person.write("Is there parking?")
+    assert person.replies(0) == []
+    released = run_script(stack, "u/admin/release_number", phone_number_id=person.number)
+    assert released["state"] == "released" and released["waiting_conversations"] >= 1
+    deadline = time.monotonic() + 100
+    while len(ended := person.ended(first, second)) < 2 and time.monotonic() < deadline:
+        time.sleep(1)
+    assert [outcome for outcome, _ in ended] == ["answered", "answered"]
+    assert len(person.replies(2)) == 2
 
 
 # Bad input --------------------------------------------------------------------------------------

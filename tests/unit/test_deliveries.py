@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from f.whatsapp.deliveries import describe, meta_time, parse_message, without_nul
+from f.whatsapp.contents import describe
+from f.whatsapp.deliveries import meta_time, parse_message, without_nul
 
 
 def envelope(**message) -> str:

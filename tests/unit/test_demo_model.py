@@ -54,9 +54,29 @@ def test_it_says_when_it_does_not_know(language, begins):
     assert ask(language, "who won the world cup in 1998 quién ganó").startswith(begins)
 
 
-@pytest.mark.parametrize("message", ["Hola", "👋", "[image]", ""])
+@pytest.mark.parametrize("message", ["Hola", "👋", "[opened the chat for the first time]", ""])
 def test_it_greets(message):
     assert ask("es", message).startswith("¡Hola! Soy el asistente de Bicis Ribera.")
+
+
+@pytest.mark.parametrize(
+    "message", ["[image]", "[voice message]", '[document "a.pdf"]', "[sticker]", "[forwarded]\n[video]", "[image: 😀]"]
+)
+@pytest.mark.parametrize(
+    ("language", "begins"), [("es", "Lo siento, no puedo ver imágenes"), ("en", "I am sorry, I cannot look at")]
+)
+def test_it_says_that_it_cannot_see_or_hear(language, begins, message):
+    assert ask(language, message).startswith(begins)
+
+
+def test_it_answers_a_caption_and_says_that_it_does_not_see_the_picture():
+    answer = ask("en", "[image: how much is whitening?]")
+    assert answer.startswith("I am sorry, I cannot look at") and "£290" in answer
+
+
+@pytest.mark.parametrize("message", ["[location: Home 1, 2]", "[contact: Jo]", "[order: 2 × a]", "[filled in a form]"])
+def test_it_says_that_something_has_arrived(message):
+    assert ask("es", message).startswith("Gracias, lo he recibido.")
 
 
 def test_it_reads_only_what_waits():

@@ -1,0 +1,70 @@
+"""Who writes: one contact for each person, whatever number or id they are known by from now on."""
+
+from typing import Any
+from uuid import UUID
+
+from f.lib.database import Connection
+from f.whatsapp import queries
+from f.whatsapp.deliveries import Identity
+
+
+class ContactBusy(Exception):
+    """Two contacts are one person, but a turn of theirs is under way: try again when it has ended."""
+
+
+def contact_of(connection: Connection, organization_id: str, who: Identity, profile_name: str | None) -> UUID:
+    """The contact known as `who`, added or brought up to date."""
+    values = {**_values(organization_id, who), "profile_name": profile_name}
+    connection.execute(queries.RELEASE_NUMBER, values)
+    contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
+    if contact is None:
+        added = connection.execute(queries.ADD_CONTACT, values).fetchone()
+        if added:
+            return UUID(str(added["id"]))
+        contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
+        assert contact is not None, "a contact was added meanwhile"
+    if any(values[key] is not None and contact[key] != values[key] for key in ("user_id", "wa_id", "profile_name")):
+        connection.execute(queries.COMPLETE_CONTACT, {**values, "contact_id": contact["id"]})
+    return UUID(str(contact["id"]))
+
+
+def change_contact(connection: Connection, organization_id: str, known: Identity, now: Identity) -> UUID | None:
+    """Whoever was `known` so far is known as `now`; the contact, its history and its conversations go on.
+
+    A contact that writes under the new number or id already is the same person and becomes part of
+    this one. Returns the contact; None when nobody is known either way. Raises ContactBusy.
+    """
+    contact = _find(connection, organization_id, known) or _find(connection, organization_id, now)
+    if contact is None:
+        return None
+    for half in (Identity(now.user_id, None), Identity(None, now.wa_id)):
+        other = _find(connection, organization_id, half)
+        if other is not None and other["id"] != contact["id"]:
+            _merge(connection, organization_id, contact["id"], other["id"])
+    # A number that changes without telling the new id: the old id is nobody's any more.
+    moved = now.wa_id is not None and now.wa_id != contact["wa_id"] and now.user_id is None
+    ids = Identity(None if moved else now.user_id or contact["user_id"], now.wa_id or contact["wa_id"])
+    connection.execute(queries.CHANGE_CONTACT, {**_values(organization_id, ids), "contact_id": contact["id"]})
+    return UUID(str(contact["id"]))
+
+
+def _merge(connection: Connection, organization_id: str, contact_id: UUID, other_id: UUID) -> None:
+    values: dict[str, Any] = {
+        "organization_id": organization_id,
+        "contact_id": contact_id,
+        "other_contact_id": other_id,
+    }
+    for twins in connection.execute(queries.TWIN_CONVERSATIONS, values).fetchall():
+        if twins["is_busy"]:
+            raise ContactBusy(str(other_id))
+        statement = queries.GIVE_CONVERSATION if twins["mine_id"] is None else queries.JOIN_CONVERSATIONS
+        connection.execute(statement, {**values, **twins})
+    connection.execute(queries.RETIRE_CONTACT, values)
+
+
+def _find(connection: Connection, organization_id: str, who: Identity) -> dict[str, Any] | None:
+    return connection.execute(queries.FIND_CONTACT, _values(organization_id, who)).fetchone()
+
+
+def _values(organization_id: str, who: Identity) -> dict[str, Any]:
+    return {"organization_id": organization_id, "user_id": who.user_id, "wa_id": who.wa_id}

@@ -1,0 +1,35 @@
+"""Let a number that was held send again."""
+
+import wmill
+
+from f.lib.alerts import resolve_alert
+from f.lib.database import connect, tenant
+from f.ops import queries
+
+
+class NotFound(Exception):
+    """No chatbot has this number."""
+
+
+def main(phone_number_id: str) -> dict:
+    """Purpose: an operator has seen to what WhatsApp complained of (token, payment, registration …).
+
+    Fill in `phone_number_id`, Meta's id of the number: the alert `number_needs_operator` names it. The
+    sweep takes up within a minute what waited; if WhatsApp refuses again, the number is held again.
+
+    Returns `state`: "released" or "not held", and how many conversations wait.
+    """
+    with connect(wmill.Windmill().get_resource("f/lib/database") or {}) as connection:
+        values = {"phone_number_id": phone_number_id.strip()}
+        route = connection.execute(queries.ROUTE_NUMBER, values).fetchone()
+        if route is None:
+            raise NotFound(values["phone_number_id"])
+        values["organization_id"] = route["organization_id"]
+        with tenant(connection, route["organization_id"]):
+            released = connection.execute(queries.RELEASE_NUMBER, values).fetchone()
+            resolve_alert(connection, route["organization_id"], "number_needs_operator", values["phone_number_id"])
+            waiting = connection.execute(queries.COUNT_WAITING, values).fetchone()
+    return {
+        "state": "released" if released else "not held",
+        "waiting_conversations": waiting["waiting"] if waiting else 0,
+    }

@@ -1,0 +1,61 @@
+"""Give a conversation back to the bot."""
+
+from uuid import UUID
+
+import wmill
+
+from f.lib.database import Connection, connect, tenant
+from f.ops import queries
+
+
+class NotFound(Exception):
+    """No conversation is known by that."""
+
+
+class Ambiguous(Exception):
+    """Several conversations are with people: name one of them by its id."""
+
+
+def main(conversation_id: str = "", contact_number: str = "", note: str = "") -> dict:
+    """Purpose: the bot answers again, before the chatbot's time for a hand-over is over.
+
+    Fill in `conversation_id`, or `contact_number`: the customer's phone number, with or without + and
+    spaces, or business-scoped id. `note` is told to the bot, besides what the person wrote: what was
+    agreed, what is still open. The bot speaks again when the customer writes next.
+
+    Returns `state`: "resumed", or "with the bot" when it was not handed over.
+    """
+    with connect(wmill.Windmill().get_resource("f/lib/database") or {}) as connection:
+        # An argument that is left out may arrive as None.
+        found = find(connection, (conversation_id or "").strip(), (contact_number or "").strip())
+        handed_over = [row for row in found if row["mode"] == "person"]
+        if len(handed_over) > 1:
+            raise Ambiguous(", ".join(str(row["conversation_id"]) for row in handed_over))
+        row = (handed_over or found)[0]
+        with tenant(connection, row["organization_id"]):
+            back = connection.execute(queries.HAND_BACK, {**row, "note": (note or "").strip() or None}).fetchone()
+    return {
+        "state": "resumed" if back else "with the bot",
+        "conversation_id": str(row["conversation_id"]),
+        "organization_id": str(row["organization_id"]),
+        "phone_number_id": row["phone_number_id"],
+    }
+
+
+def find(connection: Connection, conversation_id: str, contact_number: str) -> list[dict]:
+    """The conversations that are meant, with their mode."""
+    if not (conversation_id or contact_number):
+        raise ValueError("fill in conversation_id or contact_number")
+    digits = "".join(character for character in contact_number if character.isdigit())
+    is_number = contact_number.strip("+0123456789 ()-./") == ""
+    wanted = {
+        "conversation_id": UUID(conversation_id) if conversation_id else None,
+        "contact": None if conversation_id else (digits if is_number else contact_number),
+    }
+    found = []
+    for ids in connection.execute(queries.FIND_CONVERSATIONS, wanted).fetchall():
+        with tenant(connection, ids["organization_id"]):
+            found += connection.execute(queries.READ_MODE, ids).fetchall()
+    if not found:
+        raise NotFound(conversation_id or contact_number)
+    return found
