@@ -32,7 +32,6 @@ def sending_cases(run: Run) -> list[Case]:
         *failing("130429 twice", "error", code=130429, times=2),
         *failing("131056 twice", "error", code=131056, times=2),
         *failing("131047", "error", code=131047, ends=FAILED),
-        *failing("190", "error", code=190, ends=FAILED),
         *failing("HTML 502", "html", status=502),
         *failing("HTML 503 twice", "html", status=503, times=2),
         *failing("reset before anything", "reset"),
@@ -54,6 +53,19 @@ def whatsapp_fails(run: Run) -> Findings:
     that fails: nothing is sent twice; what may have gone out is `uncertain`, with an alert, until a status settles
     it."""
     return run.wave(sending_cases(run))
+
+
+@scenario()
+def number_refused(run: Run) -> Findings:
+    """The token of a number is refused (190): the number is held, nothing is sent twice, and all that waits is answered
+    once a probe gets through."""
+    world = run.world
+
+    def write(case: Case) -> None:
+        world.whatsapp_fails(case, "error", code=190)
+        world.write(case)
+
+    return run.wave([world.case("190", write) for _ in range(2)] + [world.case("beside 190") for _ in range(6)])
 
 
 def model_cases(run: Run) -> list[Case]:
