@@ -96,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
     )
+    _add_chaos(verb("chaos", _chaos, "break the system on purpose and report which promises it keeps"))
     verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")
     _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
     verb("metadata", _metadata, "write schemas, locks and hashes of the Windmill scripts")
@@ -116,6 +117,21 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of backup and restore")
     parser.add_argument("--yes", action="store_true", help="reset: do not ask")
     parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
+
+
+def _add_chaos(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--conversations",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="conversations under load, everything else in proportion (default: %(default)s)",
+    )
+    parser.add_argument("--hours", type=float, default=0.0, metavar="H", help="let the load go on at least so long")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as well")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this scenario only; may be given again")
+    parser.add_argument("--fresh", action="store_true", help="do again what earlier runs of this size have done")
+    parser.add_argument("--list", action="store_true", help="name the scenarios and what they try")
 
 
 def _add_push(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +212,12 @@ def _test(options: argparse.Namespace) -> int:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-m", selection, *options.rest], cwd=ROOT, check=False
     ).returncode
+
+
+def _chaos(options: argparse.Namespace) -> int:
+    from local.chaos import run as chaos  # a second that no other verb needs
+
+    return chaos.main(options, load(full_environment()).data_dir / "chaos")
 
 
 def _check(_: argparse.Namespace) -> int:

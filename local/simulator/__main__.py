@@ -33,7 +33,8 @@ control calls, bodies in JSON:
   GET /sim/turns?wamid=   what the platform made of it
   GET /witness            ?person= &chatbot= &limit=: what people saw, in order
   GET /sim/deliveries     what the gateway has not taken yet
-  POST /sim/faults        {kind, times?, on?, to?, code?, status?, seconds?, statuses?}; GET lists, DELETE forgets
+  POST /sim/faults        {kind, times?, skip?, on?, to?, person?, code?, status?, seconds?,
+                          statuses?}; GET lists, DELETE forgets
   POST /sim/people        {name, phone | user_id}
   POST /sim/numbers       {name, language?}: buy a number; answers its ids and its token
   GET /sim/events         server-sent events

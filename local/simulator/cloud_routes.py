@@ -42,7 +42,8 @@ class CloudRoutes:
             except (json.JSONDecodeError, UnicodeDecodeError):
                 raise GraphError(100, "The body must be JSON.") from None
             on = "read" if isinstance(call, MarkRead) else "send"
-            fault = self._faults.take(on, number.phone_number_id)
+            person = None if isinstance(call, MarkRead) else call.to or call.recipient
+            fault = self._faults.take(on, number.phone_number_id, person)
             return await self._fail(request, number, call, fault) if fault else self._answer(number, call)
         except GraphError as error:
             return web.json_response(error.body(), status=error.status)
@@ -131,6 +132,8 @@ class CloudRoutes:
             fails_with = GraphError(fault.code, "A failure that was ordered.") if fault.kind == "failed" else None
             taken = self._phones.receive(number, call, fails_with=fails_with, statuses=fault.statuses)
             answer = web.json_response(taken)
+        if fault.kind == "late":
+            await asyncio.sleep(fault.seconds)
         return reset(request) if fault.kind == "lost" else answer
 
 
