@@ -43,7 +43,7 @@ def test_every_other_ending_says_why(platform, ledger):
     platform.load(platform.delivery(limited="sender"))
     platform.whatsapp.reactions = [lost_answer]
     platform.converse("one")
-    platform.whatsapp.reactions = [error(190)]
+    platform.whatsapp.reactions = [error(131026)]
     platform.converse("two")
     platform.load(platform.delivery("three"))
     assert [(row["outcome"], row["outcome_reason"], row["delivery"]) for row in ledger()] == [
