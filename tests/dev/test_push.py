@@ -452,8 +452,9 @@ def test_the_gateways_token_is_made_once_and_again_only_when_asked(settled: Push
 
 def test_the_smoke_test_runs_what_the_schedules_start(settled: Pusher) -> None:
     assert "smoke test: f/ops/sweep works" in settled(smoke_test=True, check=True)
-    ((_, path, body),) = settled.windmill.changes
-    assert path.endswith("/jobs/run_wait_result/p/f/ops/sweep") and body == {"database": "$res:f/lib/database"}
+    runs = {path.split("/jobs/run_wait_result/p/")[1]: body for _, path, body in settled.windmill.changes}
+    assert runs["f/ops/sweep"] == {"database": "$res:f/lib/database"}
+    assert runs.keys() <= {yaml.safe_load(path.read_text())["script_path"] for path in ROOT.glob("f/**/*.schedule.yaml")}
     settled.windmill.failing.add("f/ops/sweep")
     with pytest.raises(PushError, match=r"smoke test: f/ops/sweep failed: .*connection refused"):
         settled(smoke_test=True)
