@@ -143,14 +143,18 @@ def set_passwords(connection: psycopg.Connection, passwords: Mapping[str, str]) 
 
 def run_file(connection: psycopg.Connection, path: Path) -> None:
     """Execute a file of SQL; an error names file and line."""
-    text = path.read_text()
+    run_text(connection, path.read_text(), path.name)
+
+
+def run_text(connection: psycopg.Connection, text: str, name: str) -> None:
+    """Execute the SQL `text` of the file `name`."""
     try:
         connection.execute(cast(LiteralString, text))
     except psycopg.Error as error:
         position = int(error.diag.statement_position or 0)
         line = f":{text.count(chr(10), 0, position - 1) + 1}" if position else ""
         hint = " (a superuser must run it in template1 first)" if "create extension" in str(error).lower() else ""
-        raise DatabaseError(f"{path.name}{line}: {error.diag.message_primary or error}{hint}") from error
+        raise DatabaseError(f"{name}{line}: {error.diag.message_primary or error}{hint}") from error
 
 
 @contextmanager

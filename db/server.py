@@ -74,7 +74,7 @@ def _maintenance(url: str) -> Iterator[psycopg.Connection]:
 def _may_end_connections(connection: psycopg.Connection) -> Iterator[None]:
     """Be a member, for a moment, of the roles that log in: only then may we end their connections."""
     rows = connection.execute(
-        "select rolname from pg_roles where rolname in ('app', 'backup') and rolname <> current_user"
+        "select rolname from pg_roles where rolname in ('app', 'manager', 'backup') and rolname <> current_user"
         " and pg_has_role(current_user, oid, 'member with admin option')"
     ).fetchall()
     roles = [sql.Identifier(name) for (name,) in rows]

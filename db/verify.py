@@ -20,6 +20,7 @@ OLDEST_PGVECTOR = (0, 8)
 ROLES: dict[str, tuple[bool | None, bool | None, bool | None]] = {
     "owner": (None, None, None),
     "app": (None, False, False),
+    "manager": (None, False, False),
     "router": (False, False, False),
     "backup": (None, False, False),
 }
@@ -48,7 +49,7 @@ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', '
 WRONG_MEMBERSHIPS = """
 select m.rolname, g.rolname from pg_auth_members a
 join pg_roles m on m.oid = a.member join pg_roles g on g.oid = a.roleid
-where m.rolname in ('app', 'backup', 'router')
+where m.rolname in ('app', 'manager', 'backup', 'router')
 """
 
 

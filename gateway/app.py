@@ -141,6 +141,7 @@ class Gateway:
         self.metrics.unreadable.inc(parts.unreadable)
         jobs = {outcome: submission.of(outcome) for outcome in Outcome}
         facts |= {outcome.value: [str(job_id) for job_id in job_ids] for outcome, job_ids in jobs.items()}
+        facts["messages"] = [{"wamid": run.wamid, "job_id": str(run.job_id)} for run in runs if run.wamid]
         facts |= {"unreadable": parts.unreadable, "limited": limited, "failed_calls": submission.failed_calls}
         if jobs[Outcome.FAILED]:
             raise NotQueued

@@ -34,6 +34,9 @@ UNREADABLE = "unreadable"
 #: Levels of lists and objects. Meta's deliveries have about a dozen; later readers recurse.
 MAX_DEPTH = 64
 
+#: Characters of Meta's id of a message that the log shows.
+MOST_ID = 200
+
 #: Beside its messages and statuses a value has these as a matter of course; alone they say nothing.
 ROUTINE = frozenset({"messaging_product", "metadata", "contacts"})
 
@@ -72,6 +75,11 @@ class Run:
     def limited(self) -> str | None:
         """Whose limit the message is beyond, if any."""
         return self.delivery.get("limited")
+
+    @property
+    def wamid(self) -> str | None:
+        """Meta's id of the message; None for a run that stores statuses or events."""
+        return str(self.delivery["message"]["id"])[:MOST_ID] if self.kind == "message" else None
 
     def arguments(self) -> bytes:
         """The request's body. The delivery is text in it, so that no part can be read as `$var:` or `$res:`."""

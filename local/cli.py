@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from db import manage, server, verify
+from psycopg.conninfo import make_conninfo
+
+from db import backup, manage, server, verify
 from f.lib.caller_tokens import sign
-from local import bootstrap, check, control, database, evaluation, metadata, push, say
+from local import admin, bootstrap, check, control, database, evaluation, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -32,6 +34,7 @@ EXPECTED = (
     StackError,
     say.SayError,
     evaluation.EvaluationError,
+    admin.AdminError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -83,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--to", default="bicis-ribera", metavar="CHATBOT", help="slug, name or id (default: %(default)s)")
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
+    admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
     token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
     token.add_argument("--chatbot", required=True, help="its slug or id")
     token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
@@ -96,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluation.add_arguments(
         verb("eval", _eval, "how well the knowledge finds what it was told; 1 when a target is missed")
     )
+    _add_chaos(verb("chaos", _chaos, "break the system on purpose and report which promises it keeps"))
     verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")
     _add_database(verb("db", _db, "the database of DATABASE_URL, else of this installation"))
     verb("metadata", _metadata, "write schemas, locks and hashes of the Windmill scripts")
@@ -108,12 +113,29 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=["reset", "migrate", "seed", "verify"],
+        choices=["reset", "migrate", "seed", "verify", "backup", "restore"],
         help="reset: drop it and make it anew from create.sql and seed.sql; migrate: apply new migrations;"
-        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security",
+        " seed: add the demo tenants; verify: compare it with create.sql and check roles and row-level security;"
+        " backup: write it into FILE and FILE.manifest.json; restore: make it from FILE where it is empty, and count",
     )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of backup and restore")
     parser.add_argument("--yes", action="store_true", help="reset: do not ask")
     parser.add_argument("--no-seed", action="store_true", help="reset: without the demo tenants")
+
+
+def _add_chaos(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--conversations",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="conversations under load, everything else in proportion (default: %(default)s)",
+    )
+    parser.add_argument("--hours", type=float, default=0.0, metavar="H", help="let the load go on at least so long")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as well")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this scenario only; may be given again")
+    parser.add_argument("--fresh", action="store_true", help="do again what earlier runs of this size have done")
+    parser.add_argument("--list", action="store_true", help="name the scenarios and what they try")
 
 
 def _add_push(parser: argparse.ArgumentParser) -> None:
@@ -168,6 +190,10 @@ def _say(options: argparse.Namespace) -> int:
     return 0
 
 
+def _admin(options: argparse.Namespace) -> int:
+    return admin.run(options, full_environment())
+
+
 def _mcp_token(options: argparse.Namespace) -> int:
     if not 0 < options.hours <= 24:
         raise SettingsError("--hours must be more than 0 and at most 24")
@@ -196,15 +222,24 @@ def _test(options: argparse.Namespace) -> int:
     ).returncode
 
 
+def _chaos(options: argparse.Namespace) -> int:
+    from local.chaos import run as chaos  # a second that no other verb needs
+
+    return chaos.main(options, load(full_environment()).data_dir / "chaos")
+
+
 def _check(_: argparse.Namespace) -> int:
     return 0 if check.run_all() else 1
 
 
 def _db(options: argparse.Namespace) -> int:
+    if (options.action in ("backup", "restore")) != (options.file is not None):
+        raise SettingsError("backup and restore need a FILE, and nothing else does")
     environment = full_environment()
     settings = load(environment)
     credentials = Credentials.load(settings.data_dir)
-    passwords = {r: p for r, n in (("app", "APP_PASSWORD"), ("backup", "BACKUP_PASSWORD")) if (p := environment.get(n))}
+    names = {role: f"{role.upper()}_PASSWORD" for role in ("app", "manager", "backup")}
+    passwords = {role: password for role, name in names.items() if (password := environment.get(name))}
     running = find_running(settings.data_dir)
     with database.reachable(running.settings if running else settings, credentials) as databases:
         url = databases.owner_url
@@ -221,6 +256,16 @@ def _db(options: argparse.Namespace) -> int:
         elif options.action == "seed":
             manage.seed(url)
             print("seeded")
+        elif options.action == "backup":
+            password = credentials.backup_password if is_local or running else environment.get("BACKUP_PASSWORD")
+            if not password:
+                raise SettingsError("BACKUP_PASSWORD is not set: a backup is taken by the role backup")
+            reader = make_conninfo(url, user="backup", password=password)
+            print(_counted(backup.backup(reader, options.file, packaged_binaries() / "pg_dump"), "backed up"))
+            return 0
+        elif options.action == "restore":
+            restored = backup.restore(url, options.file, packaged_binaries() / "pg_restore", passwords=passwords)
+            print(_counted(restored, "restored and counted"))
         else:
             problems = verify.problems(url, packaged_binaries() / "pg_dump")
             print("\n".join(problems) or "the database is what create.sql says")
@@ -228,6 +273,10 @@ def _db(options: argparse.Namespace) -> int:
         if is_local or running:
             database.grant_access(url, credentials)
     return 0
+
+
+def _counted(manifest: backup.Manifest, what: str) -> str:
+    return f"{what}: {sum(manifest.rows.values())} rows in {len(manifest.rows)} tables, taken {manifest.taken_at}"
 
 
 def _confirmed(url: str) -> bool:

@@ -32,6 +32,7 @@ DEMO2 = Tenant("22222222-2222-4222-8222-222222222222", "2b2c2d2e-0000-4000-8000-
 class Credentials:
     owner_password: str
     app_password: str
+    manager_password: str
     backup_password: str
     engine_password: str
     windmill_token: str
@@ -41,6 +42,7 @@ class Credentials:
     demo2_access_token: str
     demo1_api_key: str
     demo2_api_key: str
+    operator_key: str
     mcp_signing_key: str
 
     @classmethod
@@ -78,5 +80,6 @@ def _make(name: str) -> str:
         "mcp_signing_key": lambda: secrets.token_urlsafe(32),
         "demo1_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
         "demo2_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
+        "operator_key": lambda: f"mro_{secrets.token_urlsafe(24)}",
     }
     return makers.get(name, lambda: secrets.token_urlsafe(24))()

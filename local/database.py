@@ -84,8 +84,12 @@ def prepare(databases: Databases, credentials: Credentials) -> str:
 
 
 def grant_access(owner_url: str, credentials: Credentials) -> None:
-    """Give the roles and the demo tenants this installation's passwords and API keys."""
-    passwords = {"app": credentials.app_password, "backup": credentials.backup_password}
+    """Give the roles, the demo tenants and the operator this installation's passwords and API keys."""
+    passwords = {
+        "app": credentials.app_password,
+        "manager": credentials.manager_password,
+        "backup": credentials.backup_password,
+    }
     with server.connect(owner_url) as connection:
         # Roles belong to the whole server: leave a password alone that already is what it should be.
         changed = {role: word for role, word in passwords.items() if not _may_log_in(owner_url, role, word)}
@@ -99,6 +103,15 @@ def grant_access(owner_url: str, credentials: Credentials) -> None:
                     " where organization_id = %s on conflict (key_hash) do nothing",
                     [key[:8], key_hash(key), SCOPES, tenant.organization_id],
                 )
+            add_operator_key(connection, "Local installation", credentials.operator_key)
+
+
+def add_operator_key(connection: psycopg.Connection, name: str, key: str) -> None:
+    """Let `key` do what operators may, unless it is known already."""
+    connection.execute(
+        "insert into operator_keys (name, key_prefix, key_hash) values (%s, %s, %s) on conflict (key_hash) do nothing",
+        [name, key[:8], key_hash(key)],
+    )
 
 
 def demo_numbers(owner_url: str, credentials: Credentials) -> list[dict[str, Any]]:
@@ -158,6 +171,8 @@ def catalogue_values(owner_url: str, credentials: Credentials, settings: Setting
     parts = conninfo_to_dict(owner_url)
     return {
         "APP_PASSWORD": credentials.app_password,
+        "MANAGER_PASSWORD": credentials.manager_password,
+        "META_APP_ID": APP_ID,
         "DEMO1_ACCESS_TOKEN": credentials.demo1_access_token,
         "DEMO2_ACCESS_TOKEN": credentials.demo2_access_token,
         "DATABASE_HOST": str(parts.get("host") or "127.0.0.1"),
@@ -169,6 +184,7 @@ def catalogue_values(owner_url: str, credentials: Credentials, settings: Setting
         "MCP_PRICING_URL": settings.tool_server_urls["pricing_calculator"],
         "MCP_LEADS_URL": settings.tool_server_urls["lead_capture"],
         "MCP_OWNER_URL": settings.tool_server_urls["contact_owner"],
+        "LOCAL_WEBHOOKS": "true",
     }
 
 

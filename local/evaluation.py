@@ -194,7 +194,12 @@ def _ingest(
         job = Job(organization_id, source_id, 1)
         _, source = ingestion.begin(connection, job)
         extraction = extract(ingestion.read_file(connection, job, sha256_), "passage.md", "text/markdown")
-        ingestion.stage(connection, job, source, extraction)
+        try:
+            ingestion.stage(connection, job, source, extraction)
+        except ingestion.Refused as error:
+            # Nothing can be found of a passage without text.
+            ingestion.fail(connection, job, error.code, str(error))
+            continue
         ingestion.embed(connection, job, embedder)
         ingestion.publish(connection, job)
     return names

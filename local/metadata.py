@@ -7,6 +7,7 @@ talking to, so a stub answers; locks come from uv, with the versions of requirem
 import ast
 import http.server
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ import yaml
 EXTRAS = {"psycopg": "psycopg[binary]"}
 
 PYTHON = "3.11"
+
+#: What a secret argument's line in main's docstring begins with.
+SECRET_MARK = "(secret) "  # noqa: S105  # a mark, no password
 
 
 def generate(root: Path, wmill: list[str], uv: str) -> None:
@@ -107,7 +111,20 @@ def _describe(script: Path) -> None:
     metadata = yaml.safe_load(path.read_text())
     metadata["summary"] = summary
     metadata["description"] = (ast.get_docstring(main) or "") if main else "Shared module: imported by scripts."
+    documented = _argument_lines(metadata["description"])
+    if main and documented:
+        metadata["schema"]["order"] = [argument.arg for argument in main.args.args]
+    for name, text in documented:
+        if argument := metadata["schema"]["properties"].get(name):
+            argument["description"] = text.removeprefix(SECRET_MARK)
+            if text.startswith(SECRET_MARK):
+                argument["password"] = True  # the form keeps it as a variable and passes on its name
     path.write_text(yaml.dump(metadata, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def _argument_lines(docstring: str) -> list[tuple[str, str]]:
+    """Lines `name: what it is` of a docstring, which the form shows beside the arguments."""
+    return re.findall(r"^([a-z_]+): (.+)$", docstring, re.MULTILINE)
 
 
 class _Dumper(yaml.SafeDumper):

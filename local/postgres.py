@@ -30,6 +30,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
+    # A violated constraint's detail quotes the row, and with it what a customer wrote.
+    "log_error_verbosity": "terse",
 }
 #: For clusters that nobody misses after a power cut.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -22,6 +22,7 @@ INVENTED = (
 OWN_KINDS = {
     "Access token of Meta": re.compile(r"\bEAA[A-Za-z0-9]{40,}"),
     "API key of a tenant": re.compile(r"\bmr_[A-Za-z0-9_-]{32}\b"),
+    "API key of an operator": re.compile(r"\bmro_[A-Za-z0-9_-]{32}\b"),
 }
 
 #: By form, so that ordinary words, ids and hashes are no finds.

@@ -79,7 +79,8 @@ class Stack:
         }
         for name, url in settings.tool_server_urls.items():
             self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
-        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--token", credentials.windmill_token]
+        # A token may begin with a hyphen.
+        engine = ["--workspace", ROOT, "--port", settings.windmill_port, f"--token={credentials.windmill_token}"]
         engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")

@@ -29,7 +29,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def templates(cluster: Cluster) -> dict[bool, str]:
     """Databases to copy from, by whether they are seeded."""
     names = {False: "template_created", True: "template_seeded"}
-    logins = {role: PASSWORDS[role] for role in ("app", "backup")}
+    logins = {role: PASSWORDS[role] for role in ("app", "manager", "backup")}
     for seeded, name in names.items():
         url = cluster.url(name, "owner", PASSWORDS["owner"])
         manage.reset(url, passwords=logins, seeded=seeded)
@@ -48,8 +48,11 @@ def make_database(cluster: Cluster, templates: dict[bool, str]) -> Iterator[Call
             server.execute(statement.format(sql.Identifier(name), sql.Identifier(templates[seeded])))
             made.append(name)
             urls = {f"{role}_url": cluster.url(name, role, word) for role, word in PASSWORDS.items()}
-            resource = {"host": "127.0.0.1", "port": cluster.port, "user": "app", "password": PASSWORDS["app"]}
-            return Database(name=name, app_resource=resource | {"dbname": name, "sslmode": "disable"}, **urls)
+            place = {"host": "127.0.0.1", "port": cluster.port, "dbname": name, "sslmode": "disable"}
+            resources = {
+                f"{role}_resource": {**place, "user": role, "password": PASSWORDS[role]} for role in ("app", "manager")
+            }
+            return Database(name=name, **resources, **urls)
 
         yield make
         for name in made:

@@ -17,18 +17,20 @@ from local.settings import PORTS
 
 ROOT = Path(__file__).parent.parent
 MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")
-PASSWORDS = {"owner": "owner-word", "app": "app-word", "backup": "backup-word"}
+PASSWORDS = {"owner": "owner-word", "app": "app-word", "manager": "manager-word", "backup": "backup-word"}
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database of one test: addresses, and the `postgresql` resource that scripts get."""
+    """A database of one test: addresses, and the `postgresql` resources that scripts get."""
 
     name: str
     owner_url: str
     app_url: str
+    manager_url: str
     backup_url: str
     app_resource: dict[str, Any]
+    manager_resource: dict[str, Any]
 
 
 class RunningStack:

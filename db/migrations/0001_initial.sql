@@ -6,6 +6,7 @@
 -- owner   owns tables and runs migrations. Forced row-level security would silently hide rows even
 --         from an owner, hence an explicit policy for it on every table.
 -- app     what scripts log in as: owns nothing, sees one organisation at a time.
+-- manager what the scripts of f/admin log in as: changes the settings of one organisation at a time.
 -- router  cannot log in. Owns the few security-definer functions that find out whose a number, an
 --         API key or a stranded conversation is, and sees just the columns these need.
 -- backup  reads everything.
@@ -13,7 +14,7 @@ do $$
 declare
   role_name text;
 begin
-  foreach role_name in array array['owner', 'app', 'router', 'backup'] loop
+  foreach role_name in array array['owner', 'app', 'manager', 'router', 'backup'] loop
     if not exists (select from pg_roles where rolname = role_name) then
       execute format('create role %I nologin', role_name);
     end if;
@@ -36,7 +37,9 @@ create extension if not exists vector;
 set local role owner;
 
 revoke create on schema public from public;
-grant usage on schema public to app, router, backup;
+grant usage on schema public to app, manager, router, backup;
+
+-- Objects: a restored database has all that follows from its backup ------------------------------
 
 -- The organisation that the transaction is bound to; null when none is, and then nothing is visible.
 create function current_organization() returns uuid
@@ -833,6 +836,49 @@ create index failed_runs_due on failed_runs (path, next_at) where settled is nul
 comment on table failed_runs is 'Runs that ended without success, as the sweep remembers them for some days.';
 comment on column failed_runs.settled is 'Why it is not repeated (any more).';
 
+create index system_alerts_unresolved on system_alerts (last_at) where resolved_at is null;
+
+create table alert_channels (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references organizations,
+  name text not null check (name ~ '\S'),
+  kind text not null check (kind in ('email', 'webhook')),
+  target text not null,
+  minimum_severity text not null default 'warning' check (minimum_severity in ('info', 'warning', 'critical')),
+  kinds text[],
+  is_enabled boolean not null default true,
+  next_at timestamptz not null default now(),
+  told_at timestamptz,
+  failures integer not null default 0,
+  error text,
+  created_at timestamptz not null default now(),
+  constraint alert_channels_target_check check (case kind
+    when 'email' then target ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$' and char_length(target) <= 254
+    else target ~ ('^f/' || coalesce('integrations/' || organization_id, 'ops') || '/[A-Za-z0-9_-]+$') end)
+);
+comment on table alert_channels is 'Where f/ops/notify tells people of alerts and hand-overs.';
+comment on column alert_channels.organization_id is
+  'Null: the installation''s operators, who hear of every organisation''s alerts and of no hand-over.';
+comment on column alert_channels.target is
+  'An e-mail address, or the Windmill variable with the webhook''s address, only of the tenant''s own folder.';
+comment on column alert_channels.kinds is 'Kinds of alerts, and handover; null: all from minimum_severity on.';
+comment on column alert_channels.next_at is 'Before this it is left alone: it is being told, or has failed.';
+comment on column alert_channels.error is 'Why it failed last; null: it works.';
+
+create table notices (
+  organization_id uuid references organizations,
+  channel_id uuid not null references alert_channels on delete cascade,
+  source text not null check (source in ('alert', 'handover')),
+  item_id uuid not null,
+  state text not null check (state in ('open', 'resolved')),
+  told_at timestamptz not null default now(),
+  times integer not null default 1,
+  primary key (channel_id, source, item_id)
+);
+create index notices_open on notices (channel_id, item_id) where state = 'open' and source = 'alert';
+comment on table notices is 'What each channel has been told of: a row of system_alerts or of notifications.';
+comment on column notices.organization_id is 'The channel''s.';
+
 -- Row-level security ---------------------------------------------------------------------------
 do $$
 declare
@@ -853,6 +899,8 @@ begin
 end
 $$;
 revoke insert, update on organizations, chatbots, whatsapp_numbers, api_keys from app;
+revoke insert, update on alert_channels from app;
+grant update (next_at, told_at, failures, error) on alert_channels to app;
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
 grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
@@ -866,11 +914,15 @@ grant select on all tables in schema public to backup;
 -- Alerts of the installation itself name no organisation; every script may raise and count them.
 create policy operator_alert on system_alerts to app
   using (organization_id is null) with check (organization_id is null);
+create policy operator_channel on alert_channels to app
+  using (organization_id is null) with check (organization_id is null);
+create policy operator_notice on notices to app
+  using (organization_id is null) with check (organization_id is null);
 
 -- Routing --------------------------------------------------------------------------------------
 grant select (phone_number_id, organization_id, app_id, waba_id, held_since, probe_at) on whatsapp_numbers to router;
 grant select (organization_id, id, key_hash, scopes, expires_at, revoked_at) on api_keys to router;
-grant select (organization_id, conversation_id, outcome, stored_at) on webhook_events to router;
+grant select (organization_id, id, conversation_id, outcome, stored_at) on webhook_events to router;
 grant select (organization_id, id, phone_number_id, contact_id, lease_holder, lease_until, resumed_at, waits_until)
   on conversations to router;
 grant select (organization_id, id, user_id, wa_id) on contacts to router;
@@ -884,6 +936,15 @@ create policy route on contacts for select to router using (true);
 create policy route on outbox for select to router using (state = 'sending');
 grant select (organization_id, turn_id, reserved_at) on token_reservations to router;
 create policy route on token_reservations for select to router using (true);
+grant select (id, organization_id, kind, subject, first_at, last_at, resolved_at) on system_alerts to router;
+grant select (id, organization_id, minimum_severity, kinds, is_enabled, next_at, told_at, created_at)
+  on alert_channels to router;
+grant select (channel_id, source, item_id, state, told_at) on notices to router;
+grant select (organization_id, id, kind, state, created_at) on notifications to router;
+create policy route on system_alerts for select to router using (true);
+create policy route on alert_channels for select to router using (true);
+create policy route on notices for select to router using (true);
+create policy route on notifications for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
 
 grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
@@ -956,6 +1017,86 @@ create function stale_reservations(age interval, most integer)
     where r.reserved_at < now() - age order by r.reserved_at limit most;
   end;
 
+-- Messages that have no outcome after `age`, and no alert yet.
+create function overdue_messages(age interval, most integer)
+  returns table (organization_id uuid, event_id bigint, conversation_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select e.organization_id, e.id, e.conversation_id from webhook_events e
+    where e.outcome is null and e.stored_at < now() - age and not exists (
+      select from system_alerts a
+      where a.organization_id = e.organization_id and a.kind = 'message_without_outcome' and a.subject = e.id::text
+        and a.resolved_at is null)
+    order by e.stored_at limit most;
+  end;
+
+-- Messages whose alert is open although they have an outcome now. (Router sees those without one only.)
+create function settled_messages(most integer) returns table (organization_id uuid, event_id text)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select a.organization_id, a.subject from system_alerts a
+    where a.kind = 'message_without_outcome' and a.resolved_at is null and not exists (
+      select from webhook_events e
+      where e.outcome is null and (e.organization_id, e.id::text) = (a.organization_id, a.subject))
+    order by a.last_at limit most;
+  end;
+
+-- What is to be told: channels that may be used now, and the alerts and hand-overs they have not been told of as these
+-- are. `severities` has 1 (info) to 3 (critical) by kind, others are 2. After a notice a channel rests from alerts for
+-- `rest`. An open alert is told again when it recurs after `again_after`; one that was over and is back sooner, when
+-- it has lasted a quarter of an hour.
+create function due_notices(severities jsonb, again_after interval, rest interval, most integer)
+  returns table (channel_id uuid, channel_organization_id uuid, source text, item_id uuid, organization_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select c.id, c.organization_id, due.source, due.item_id, due.organization_id
+    from alert_channels c
+    cross join lateral (
+      select 'alert' as source, a.id as item_id, a.organization_id, a.last_at as at
+      from system_alerts a left join notices n on (n.channel_id, n.source, n.item_id) = (c.id, 'alert', a.id)
+      where a.resolved_at is null and (c.organization_id is null or c.organization_id = a.organization_id)
+        and (c.told_at is null or c.told_at < now() - rest)
+        and (c.kinds is null or a.kind = any(c.kinds))
+        and coalesce((severities ->> a.kind)::integer, 2)
+            >= array_position(array['info', 'warning', 'critical'], c.minimum_severity)
+        and (a.kind, a.subject) <> ('channel_failing', c.id::text)
+        and case when n.item_id is not null then n.told_at < now() - again_after and a.last_at > n.told_at
+                 else a.first_at < now() - interval '15 minutes' or not exists (
+                   select from system_alerts b join notices m on (m.source, m.item_id) = ('alert', b.id)
+                   where m.channel_id = c.id and m.told_at > now() - again_after and b.id <> a.id
+                     and (b.kind, b.subject) = (a.kind, a.subject)
+                     and b.organization_id is not distinct from a.organization_id) end
+      union all
+      select 'alert' as text, a.id, a.organization_id, a.resolved_at
+      from notices n join system_alerts a on a.id = n.item_id
+      where n.channel_id = c.id and n.source = 'alert' and n.state = 'open' and a.resolved_at is not null
+        and (c.told_at is null or c.told_at < now() - rest)
+      union all
+      select 'handover' as text, h.id, h.organization_id, h.created_at
+      from notifications h
+      where h.organization_id = c.organization_id and h.created_at > now() - interval '1 day'
+        and (h.state = 'pending' or h.state = 'delivered' and h.created_at > c.created_at)
+        and (c.kinds is null or h.kind = any(c.kinds)) and not exists (
+          select from notices n where (n.channel_id, n.source, n.item_id) = (c.id, 'handover', h.id))
+    ) as due
+    where c.is_enabled and c.next_at <= now()
+    order by due.at limit most;
+  end;
+
+-- Hand-overs that nobody has been told of for `age` and that have no alert yet; those of yesterday have failed.
+create function untold_handovers(age interval, most integer)
+  returns table (organization_id uuid, notification_id uuid, is_over boolean)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select h.organization_id, h.id, h.created_at < now() - interval '1 day' from notifications h
+    where h.state = 'pending' and h.created_at < now() - age
+      and (h.created_at < now() - interval '1 day' or not exists (
+        select from system_alerts a
+        where a.organization_id = h.organization_id and a.kind = 'handover_not_told' and a.subject = h.id::text
+          and a.resolved_at is null))
+    order by h.created_at limit most;
+  end;
+
 -- Servers in use whose list of tools is older than `age`, or was never fetched, and was not just asked for.
 create function stale_integrations(age interval, most integer)
   returns table (organization_id uuid, integration_id uuid)
@@ -1021,4 +1162,143 @@ from webhook_events e
 left join turns t on (t.organization_id, t.id) = (e.organization_id, e.turn_id);
 comment on view turn_details is 'How each inbound message ended and what its turn did, for pages and operators.';
 grant select on turn_details to app, backup;
+
+create view outcome_ledger with (security_invoker = true) as
+select e.organization_id, e.id as event_id, e.wamid, e.phone_number_id, e.conversation_id, e.kind,
+       coalesce(e.outcome, 'open') as outcome, e.outcome_reason,
+       e.outcome is null and e.stored_at < now() - interval '3 minutes' as is_overdue,
+       reply.delivery, reply.delivery_status, reply.parts,
+       e.turn_id, t.model, coalesce(t.refusal, t.error) as turn_reason, e.job_id,
+       e.sent_at, e.received_at, e.stored_at, t.started_at, t.generated_at, reply.sent_at as reply_sent_at,
+       reply.delivery_status_at, e.settled_at,
+       round(extract(epoch from coalesce(e.settled_at, now()) - e.stored_at), 1) as seconds
+from webhook_events e
+left join turns t on (t.organization_id, t.id) = (e.organization_id, e.turn_id)
+left join lateral (
+  select count(*) as parts, max(o.settled_at) filter (where o.state in ('sent', 'uncertain')) as sent_at,
+         case when bool_or(o.state = 'failed') then 'failed' when bool_or(o.state = 'uncertain') then 'uncertain'
+              when bool_or(o.state = 'sending') then 'sending' when bool_or(o.state = 'pending') then 'pending'
+              else min(o.state) end as delivery,
+         case when bool_or(o.delivery_status = 'failed') then 'failed'
+              when bool_or(o.delivery_status is null) then null
+              else (array['sent', 'delivered', 'read'])[
+                min(array_position(array['sent', 'delivered', 'read'], o.delivery_status))] end as delivery_status,
+         max(o.delivery_status_at) as delivery_status_at
+  from outbox o where (o.organization_id, o.turn_id) = (e.organization_id, e.turn_id)) as reply on reply.parts > 0;
+comment on view outcome_ledger is
+  'Every inbound message, how it ended and why. A tenant sees its own; what belongs to no tenant is in unrouted_events.';
+comment on column outcome_ledger.outcome is 'open: it has none yet; is_overdue, and an alert, after three minutes.';
+comment on column outcome_ledger.delivery is 'What we know of the reply''s call; delivery_status is what Meta said afterwards.';
+comment on column outcome_ledger.seconds is 'From storing the message to its outcome, or until now.';
+grant select on outcome_ledger to app, backup;
+
+-- Administration -------------------------------------------------------------------------------
+-- manager is what f/admin logs in as. It changes the settings of one organisation at a time; the scripts
+-- that read customers' words (app) cannot. Neither can take anything away from the record of changes.
+create table operator_keys (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  key_prefix text not null,
+  key_hash text not null unique check (key_hash ~ '^[0-9a-f]{64}$'),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  revoked_at timestamptz
+);
+comment on table operator_keys is 'Keys of the installation''s operators, as hashes; scripts see them through route_operator_key alone.';
+
+create table audit_log (
+  id bigint generated always as identity primary key,
+  organization_id uuid references organizations,
+  at timestamptz not null default now(),
+  actor_kind text not null check (actor_kind in ('operator_key', 'api_key', 'windmill')),
+  actor text not null,
+  action text not null,
+  target text not null,
+  target_id text,
+  old jsonb,
+  new jsonb,
+  job_id uuid
+);
+create index audit_log_of_organization on audit_log (organization_id, id);
+comment on table audit_log is 'Who did or looked at what through f/admin. Never a secret, never a customer''s words.';
+comment on column audit_log.organization_id is 'Null: the installation as a whole.';
+comment on column audit_log.actor is 'The key''s id, or the Windmill user.';
+
+alter table audit_log enable row level security, force row level security;
+create policy owner_all on audit_log to owner using (true) with check (true);
+create policy backup_read on audit_log for select to backup using (true);
+create policy tenant on audit_log to app using (organization_id = (select current_organization()))
+  with check (organization_id = (select current_organization()));
+grant select on audit_log to app;
+create policy installation on audit_log for insert to manager with check (organization_id is null);
+grant select, insert on audit_log to manager;
+grant select on operator_keys, audit_log to backup;
+
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['organizations', 'api_keys', 'chatbots', 'whatsapp_numbers', 'org_integrations',
+                             'chatbot_tools', 'contacts', 'conversations', 'messages', 'webhook_events', 'turns',
+                             'usage_logs', 'quota_usage', 'audit_log']
+  loop
+    execute format('create policy manage on %I to manager using (organization_id = (select current_organization()))'
+                   ' with check (organization_id = (select current_organization()))', name);
+  end loop;
+end
+$$;
+grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_integrations to manager;
+grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
+grant select, insert, delete on chatbot_tools to manager;
+grant select on plans, usage_logs, quota_usage, turns to manager;
+grant select (organization_id, id, user_id, wa_id) on contacts to manager;
+grant select on conversations to manager;
+grant select (organization_id, conversation_id, direction, sent_at) on messages to manager;
+grant select (organization_id, conversation_id, stored_at, outcome) on webhook_events to manager;
+
+grant select (id, key_hash, expires_at, revoked_at), update (revoked_at) on operator_keys to router;
+grant select (organization_id, slug, name, plan_code, created_at) on organizations to router;
+create policy route on organizations for select to router using (true);
+
+-- Which operator's key this is, given its SHA-256 in hex; nothing once it is revoked or expired. Until the end
+-- of the transaction it cannot be revoked.
+create function route_operator_key(hash text) returns table (operator_key_id uuid)
+  language sql volatile security definer set search_path = pg_catalog, public
+  begin atomic
+    select k.id from operator_keys k
+    where k.key_hash = hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+    for share;
+  end;
+
+-- The organisation that an operator names by slug or id.
+create function route_organization(wanted text) returns uuid
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select o.organization_id from organizations o where o.slug = wanted or o.organization_id::text = wanted;
+  end;
+
+-- The organisations of the installation, in the order of their slugs, after `previous`.
+create function known_organizations(previous text, most integer)
+  returns table (organization_id uuid, slug text, name text, plan_code text, created_at timestamptz)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select o.organization_id, o.slug, o.name, o.plan_code, o.created_at from organizations o
+    where o.slug > previous order by o.slug limit most;
+  end;
+
+grant create on schema public to router;
+alter function route_operator_key(text) owner to router;
+alter function route_organization(text) owner to router;
+alter function known_organizations(text, integer) owner to router;
+revoke create on schema public from router;
+set local role router;
+revoke execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
+  from public;
+grant execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
+  to manager, owner;
+grant execute on function route_api_key(text) to manager;
+set local role owner;
+
+-- Numbers of rows to come are part of a backup.
+grant select on all sequences in schema public to backup;
 reset role;

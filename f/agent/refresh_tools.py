@@ -5,11 +5,13 @@ from f.agent.tool_records import refresh
 from f.agent.tool_servers import server_of
 from f.lib.caller_tokens import Caller
 from f.lib.database import connect, tenant
+from f.lib.logs import logged
 
 #: Servers that one run asks; the next one goes on.
 MOST = 20
 
 
+@logged
 def main(database: dict, tool_servers: dict) -> dict:
     """Purpose: a chatbot's tools are known before a customer writes, and change when their server does.
 

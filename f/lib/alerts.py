@@ -15,7 +15,8 @@ do update set occurrences = system_alerts.occurrences + 1, last_at = now(), deta
 
 RESOLVE_ALERTS = """
 update system_alerts set resolved_at = now()
-where organization_id = %(organization_id)s and kind = %(kind)s and subject = any(%(subjects)s) and resolved_at is null
+where (organization_id = %(organization_id)s or organization_id is null and %(organization_id)s::uuid is null)
+  and kind = %(kind)s and subject = any(%(subjects)s) and resolved_at is null
 """
 
 
@@ -45,13 +46,13 @@ def raise_alerts(
         connection.cursor().executemany(RAISE_ALERT, rows)
 
 
-def resolve_alerts(connection: Connection, organization_id: str, kind: str, subjects: list[str]) -> None:
+def resolve_alerts(connection: Connection, organization_id: str | None, kind: str, subjects: list[str]) -> None:
     """`resolve_alert` for many subjects."""
     if subjects:
         values = {"organization_id": organization_id, "kind": kind, "subjects": subjects}
         connection.execute(RESOLVE_ALERTS, values)
 
 
-def resolve_alert(connection: Connection, organization_id: str, kind: str, subject: str) -> None:
+def resolve_alert(connection: Connection, organization_id: str | None, kind: str, subject: str) -> None:
     """Close the alert when what it was about has settled itself."""
     resolve_alerts(connection, organization_id, kind, [subject])

@@ -55,6 +55,17 @@ def failed_runs(
             return
 
 
+def has_failed_before(client: Any, flow_job_id: str) -> bool:
+    """Whether the step that the flow's run is at is repeated; also when Windmill does not say."""
+    try:
+        answer = client.client.get(f"/w/{client.workspace}/jobs_u/get/{flow_job_id}")
+        run = answer.raise_for_status().json()
+    except httpx.HTTPError:
+        return True
+    retry = (run.get("flow_status") or {}).get("retry") or {}
+    return bool(retry.get("fail_count"))
+
+
 def arguments_of(client: Any, job_id: str) -> dict[str, Any]:
     """The arguments that a run was started with."""
     return client.get(f"/w/{client.workspace}/jobs_u/get/{job_id}").json().get("args") or {}

@@ -10,6 +10,7 @@ import wmill
 from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id, events_job_id, message_job_id, rerun_job_id
+from f.lib.logs import logged
 from f.lib.runs import (
     EVENTS_SCRIPT,
     MESSAGE_FLOW,
@@ -20,6 +21,7 @@ from f.lib.runs import (
     success_of,
 )
 from f.ops import queries
+from f.ops.ledger import follow_overdue
 from f.usage.quotas import release_stale
 from f.whatsapp.deliveries import Inbound, parse_message
 from f.whatsapp.send_reply import settle_uncertain
@@ -34,12 +36,13 @@ LOOK_BACK = timedelta(hours=24)
 LONGEST_RUN = timedelta(hours=2)
 
 
+@logged
 def main(database: dict) -> dict:
     """Purpose: whatever was killed, lost or left behind still gets its outcome.
 
     Never sends anything itself and never repeats a send. Returns how many sends were settled as
-    uncertain, conversations resumed, and runs repeated whose message, or whose delivery's statuses
-    or other updates, had not been stored.
+    uncertain, conversations resumed, runs repeated whose message, or whose delivery's statuses or
+    other updates, had not been stored, and messages that are overdue since the last sweep.
     """
     client = wmill.Windmill()
     with connect(database) as connection:
@@ -48,6 +51,7 @@ def main(database: dict) -> dict:
             "resumed": resume_conversations(connection, client),
             "released": release_stale(connection, MOST),
             "rerun": rerun_lost_messages(connection, client) + rerun_lost_events(connection, client),
+            "overdue": follow_overdue(connection, MOST),
         }
 
 

@@ -53,13 +53,13 @@ returning turn_id = %(turn_id)s::uuid as is_ours
 """
 
 RELEASE = """
-with released as (
-  delete from token_reservations where organization_id = %(organization_id)s and turn_id = %(turn_id)s
-  returning month, tokens
-)
-update quota_usage u set reserved_tokens = u.reserved_tokens - released.tokens, tokens = u.tokens + %(used)s
-from released where u.organization_id = %(organization_id)s and u.month = released.month
-returning u.month, u.tokens
+delete from token_reservations where organization_id = %(organization_id)s and turn_id = %(turn_id)s
+returning month, tokens
+"""
+
+SETTLE = """
+update quota_usage set reserved_tokens = reserved_tokens - %(released)s, tokens = tokens + %(used)s
+where organization_id = %(organization_id)s and month = %(month)s
 """
 
 RESERVE = """

@@ -94,8 +94,8 @@ class Meter:
         Returns the tokens that the answer may have. Raises ModelError "quota", or QuotaBusy.
         """
         with self._transaction():
-            self._settle(0)  # what an attempt that died has left
-            month = _lock_month(self._connection, self._values)
+            # What an attempt that died has left, or a twin of this step holds: of a turn only one call counts as open.
+            month = self._settle(0)
             limit = _limits(self._connection, self._values)["monthly_tokens"]
             left = limit - month["tokens"] - prompt
             free = left - month["reserved_tokens"]
@@ -118,11 +118,20 @@ class Meter:
         with self._transaction():
             self._settle(used)
 
-    def _settle(self, used: int) -> None:
-        row = self._connection.execute(queries.RELEASE, {**self._values, "used": used}).fetchone()
-        if row and used:
+    def _settle(self, used: int) -> dict[str, Any]:
+        """Returns the month's row as it is then. It is locked before anything else, so that no two runs deadlock."""
+        month = _lock_month(self._connection, self._values)
+        released = self._connection.execute(queries.RELEASE, self._values).fetchone()
+        if released or used:
+            # A call that ends in another month than it began in is of the month in which it was reserved.
+            of = released["month"] if released else month["month"]
+            values = {"month": of, "released": released["tokens"] if released else 0, "used": used}
+            self._connection.execute(queries.SETTLE, {**self._values, **values})
+            month = _lock_month(self._connection, self._values)
+        if used:
             limit = _limits(self._connection, self._values)["monthly_tokens"]
-            _warn(self._connection, self._values["organization_id"], TOKENS, row["month"], row["tokens"], limit)
+            _warn(self._connection, self._values["organization_id"], TOKENS, month["month"], month["tokens"], limit)
+        return month
 
     def _transaction(self) -> Any:
         return tenant(self._connection, self._values["organization_id"])

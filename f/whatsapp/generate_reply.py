@@ -1,6 +1,5 @@
 """Step 2: let the chatbot's model answer everything that waits, and write the reply to the outbox."""
 
-import logging
 import threading
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from f.knowledge.retrieval import has_knowledge
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import log, logged, note
 from f.usage import quotas
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import TOO_LATE, CloudApi
@@ -38,6 +38,7 @@ MESSAGE_CHARACTERS = 8000
 LIST_SECONDS = 3.0
 
 
+@logged
 def main(
     database: dict,
     turn: dict,
@@ -115,7 +116,7 @@ def show_reading(whatsapp: dict, phone_number_id: str, access_token: str, wamid:
             with CloudApi(whatsapp, phone_number_id, access_token) as api:
                 api.mark_read(wamid)
         except httpx.HTTPError as error:
-            logging.warning("could not mark the message as read: %s", type(error).__name__)
+            log("not marked as read", level="warning", wamid=wamid, error=type(error).__name__)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -213,6 +214,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
     """Reply, usage and the turn's record, all or nothing, under the lease; no reply once a person has written."""
     with tenant(connection, turn.organization_id):
         conversation = hold_lease(connection, turn)
+        note_answer(context, answer, error)
         values = {
             **turn.parameters,
             "event_ids": [row["id"] for row in context["waiting"]],
@@ -263,6 +265,19 @@ def notice(connection: Connection, turn: Turn, context: dict[str, Any]) -> str:
     ids = (turn.organization_id, turn.turn_id, str(context["contact_id"]))
     is_told = quotas.refuse(connection, *ids, context["refusal"])
     return (context["chatbot"]["quota_text"] or context["chatbot"]["fallback_text"]) if is_told else ""
+
+
+def note_answer(context: dict[str, Any], answer: Answer, error: str | None) -> None:
+    """What the log shall say of the turn. Reasons stay in the database: a provider's may quote what it was sent."""
+    note(
+        wamids=[row["wamid"] for row in context["waiting"]],
+        model=answer.model,
+        prompt_tokens=sum(call.prompt_tokens for call in answer.usage),
+        completion_tokens=sum(call.completion_tokens for call in answer.usage),
+        steps=[f"{step['kind']} {step['ms']} ms" for step in answer.steps],
+        tried=[f"{failure.model}: {failure.kind}" for failure in answer.failures],
+        fallback=error is not None,
+    )
 
 
 def report_keys(connection: Connection, turn: Turn, answer: Answer) -> None:

@@ -1,18 +1,29 @@
 """Step 1: store the message, then try to become the one run that answers its conversation."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
+from f.lib.logs import logged, note
+from f.lib.runs import has_failed_before
 from f.whatsapp import queries
 from f.whatsapp.contacts import change_contact, contact_of
 from f.whatsapp.deliveries import Identity, Inbound, parse_message
 from f.whatsapp.leases import take_lease
 
+#: Seconds that a turn waits when its message had to wait for the database: longer than the flow's pause between two
+#: attempts (30 s and a tenth), so that what the person wrote before is there.
+LATE_SECONDS = 40
 
+#: An attempt that failed is at least 2 s ago, the first pause of the flow's retry, and at most as long as all of it.
+LATE_AGES = (timedelta(seconds=1.5), timedelta(hours=1))
+
+
+@logged
 def main(database: dict, delivery: str | None = None, conversation: dict | None = None) -> dict:
     """Purpose: no accepted message is ever lost, and one run at a time answers a conversation.
 
@@ -26,18 +37,33 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
     """
     job_id = os.environ.get("WM_FLOW_JOB_ID") or os.environ["WM_JOB_ID"]
     with connect(database) as connection:
+        late = False
         if delivery is not None:
-            found = store(connection, parse_message(delivery), job_id)
+            inbound = parse_message(delivery)
+            found = store(connection, inbound, job_id)
             if found["state"] != "stored":
                 return found
             conversation = found
+            late = is_late(inbound, job_id)
         if conversation is None:
             raise ValueError("give either `delivery` or `conversation`")
-        return begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id)
+        return begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id, late)
+
+
+def is_late(inbound: Inbound, job_id: str) -> bool:
+    """Whether this message had to wait for the database. Others of the same person may still be in their pause between
+    two attempts, earlier ones too: answered as soon as it is stored, each would be answered in the order of pauses.
+    """
+    if not LATE_AGES[0] < datetime.now(UTC) - inbound.received_at < LATE_AGES[1]:
+        return False
+    import wmill  # a third of a second that hardly any message needs
+
+    return has_failed_before(wmill.Windmill(), job_id)
 
 
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
+    note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id)
     route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
     if route is None:
         return store_unrouted(connection, inbound, job_id, "unknown number")
@@ -77,6 +103,7 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
                     connection.execute(queries.REVOKE_MESSAGE, values)
             known = connection.execute(queries.FIND_EVENT, values).fetchone()
             assert known is not None
+    note(organization_id=organization_id, conversation_id=known["conversation_id"])
     state = "stored" if known["outcome"] is None else "settled"
     return {
         "state": state,
@@ -109,7 +136,9 @@ def outcome_at_once(inbound: Inbound, is_active: bool, mode: str) -> tuple[str |
     return None, None
 
 
-def begin_turn(connection: Connection, organization_id: str, conversation_id: str, job_id: str) -> dict[str, Any]:
+def begin_turn(
+    connection: Connection, organization_id: str, conversation_id: str, job_id: str, late: bool = False
+) -> dict[str, Any]:
     with tenant(connection, organization_id):
         turn = take_lease(connection, organization_id, conversation_id, job_id)
         if turn is None:
@@ -121,10 +150,12 @@ def begin_turn(connection: Connection, organization_id: str, conversation_id: st
             return {"state": "waiting", "reason": obstacle["reason"]} if obstacle else {"state": "busy"}
         settings = connection.execute(queries.TURN_SETTINGS, turn.parameters).fetchone()
         assert settings is not None
+        if late:
+            connection.execute(queries.PROLONG_LEASE, {**turn.parameters, "seconds": LATE_SECONDS})
     return {
         "state": "working",
         "turn": turn.parameters,
-        "merge_seconds": float(settings["merge_seconds"]),
+        "merge_seconds": LATE_SECONDS if late else float(settings["merge_seconds"]),
         "access_token_path": settings["access_token_path"],
         "model_resources": settings["model_resources"],
     }

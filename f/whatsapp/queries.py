@@ -190,6 +190,12 @@ returning chatbot_id, phone_number_id, contact_id, mode,
           mode = 'person' and handover_turn_id is distinct from %(turn_id)s as is_handed_over
 """
 
+#: For a turn that begins with a long pause: as if the lease were taken at its end.
+PROLONG_LEASE = """
+update conversations set lease_until = clock_timestamp() + make_interval(secs => 60 + %(seconds)s)
+where organization_id = %(organization_id)s and id = %(conversation_id)s and lease_fence = %(fence)s
+"""
+
 RELEASE_LEASE = """
 update conversations
 set lease_holder = null, lease_until = null, waits_until = now() + %(wait_seconds)s * interval '1 second'

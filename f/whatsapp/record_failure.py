@@ -4,10 +4,12 @@ from psycopg.types.json import Jsonb
 
 from f.lib.alerts import raise_alert
 from f.lib.database import connect, tenant
+from f.lib.logs import logged, note
 from f.whatsapp import queries
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease, release_lease
 
 
+@logged
 def main(database: dict, error_name: str, step_id: str, turn: dict | None = None) -> dict:
     """Purpose: the messages of a turn that failed get their outcome, and an operator an alert.
 
@@ -17,6 +19,7 @@ def main(database: dict, error_name: str, step_id: str, turn: dict | None = None
     "superseded".
     """
     details = {"step": step_id, "error": error_name}
+    note(**details)
     with connect(database) as connection:
         if turn is None:
             raise_alert(connection, None, "message_not_stored", step_id, details)

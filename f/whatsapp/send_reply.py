@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id
+from f.lib.logs import log, logged, note
 from f.lib.runs import MESSAGE_FLOW, start_flow
 from f.whatsapp import queries
 from f.whatsapp.cloud_api import TOO_LATE, CloudApi, SendError, SendUncertain
@@ -31,6 +32,7 @@ class SendInProgress(Exception):
     """The same part is being sent by a twin of this step, or was when that died; it is not sent twice."""
 
 
+@logged
 def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
     """Purpose: each part of a reply goes out at most once, and every message gets its outcome.
 
@@ -54,6 +56,7 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
                     queries.READ_CONTACT, {**this.parameters, "contact_id": conversation["contact_id"]}
                 ).fetchone()
                 assert contact is not None
+            note(phone_number_id=conversation["phone_number_id"])
             with CloudApi(whatsapp, conversation["phone_number_id"], access_token) as api:
                 while send_next(connection, this, api, contact):
                     pass
@@ -99,6 +102,7 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
     except SendUncertain as error:
         with tenant(connection, turn.organization_id):
             settle_uncertain(connection, values, str(error))
+        log("part", outbox_id=part["id"], position=part["position"], state="uncertain", **turn.parameters)
     except SendError as error:
         refuse(connection, turn, values, error, part["attempts"] + 1)
     else:
@@ -106,6 +110,7 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
             connection.execute(queries.PART_SENT, {**values, "wamid": wamid})
             connection.execute(queries.COPY_WAMIDS, {**values, "outbox_ids": [part["id"]]})
             number_sends(connection, values)
+        log("part", outbox_id=part["id"], position=part["position"], state="sent", wamid=wamid, **turn.parameters)
     return True
 
 
@@ -119,6 +124,7 @@ def settle_uncertain(connection: Connection, values: dict[str, Any], reason: str
 def refuse(connection: Connection, turn: Turn, values: dict[str, Any], error: SendError, attempts: int) -> None:
     """Nothing was sent: wait for a better time, or fail this part and those after it."""
     details = {"reason": error.reason, "code": error.code}
+    log("part", outbox_id=values["outbox_id"], state="refused", code=error.code, later=error.later, attempts=attempts)
     waits = error.needs_operator or error.later
     with tenant(connection, turn.organization_id):
         if waits:

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from f.lib.alerts import raise_alert, raise_alerts, resolve_alerts
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import events_job_id
+from f.lib.logs import log, logged
 from f.whatsapp import queries
 from f.whatsapp.contacts import change_contact, contact_of
 from f.whatsapp.deliveries import (
@@ -34,6 +35,7 @@ ECHO_REASON = "a person of the business wrote from the phone"
 Item = dict[str, Any]
 
 
+@logged
 def main(database: dict, delivery: str) -> dict:
     """Purpose: a status moves our message forward, never back; what the owner writes on the phone is
     part of the conversation and takes it over; a person with a new id stays the same person;
@@ -142,6 +144,7 @@ def apply_statuses(connection: Connection, organization_id: str, items: list[Ite
     raise_alerts(connection, organization_id, "reply_not_delivered", failed)
     resolve_alerts(connection, organization_id, "reply_uncertain", settled)
     for row, status in furthest:
+        log("status", outbox_id=row["id"], wamid=status.wamid, status=status.name, code=status.error["code"])
         if status.needs_operator and row["is_news"]:
             hold_number(connection, by_position[row["position"]], status)
     return {row["position"] for row in rows}

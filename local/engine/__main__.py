@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs.open()
             resources.callback(jobs.close)
             root = options.workspace.resolve()
-            processes = Processes(root, directory, fresh=options.fresh)
+            processes = Processes(root, directory, fresh=options.fresh, trap=options.trap)
             job_token = secrets.token_urlsafe(24)
             engine = Engine(
                 workspace,
@@ -96,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="for caches (default: a temporary folder)")
     parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="jobs at once (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="a new process for each job, as Windmill has it")
+    parser.add_argument("--trap", type=Path, metavar="FILE", help="tests: Python that each job's process runs first")
     return parser
 
 

@@ -1,6 +1,7 @@
 """The engine's HTTP side: Windmill's API on one port, the tenants' API on another."""
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -40,7 +41,7 @@ def build_app(engine: Engine, access: Access) -> Starlette:
 
 
 def build_public_app(engine: Engine, access: Access) -> Starlette:
-    """What the world may reach: `/health` and `/api/chatbots/…`, which is `/api/r/chatbots/…` of the workspace."""
+    """What the world may reach: `/health`, and `/api/chatbots/…` and `/api/admin/…` of the workspace's `/api/r/…`."""
     workspace_routes = Routes(engine, access)
 
     async def health(_: Request) -> Response:
@@ -50,15 +51,30 @@ def build_public_app(engine: Engine, access: Access) -> Starlette:
     async def serve(request: Request) -> Response:
         return await workspace_routes.answer(request, f"chatbots/{request.path_params['path']}")
 
+    async def serve_admin(request: Request) -> Response:
+        return await workspace_routes.answer(request, f"admin/{request.path_params['path']}", as_text=True)
+
     return Starlette(
-        routes=[Route("/health", health), Route("/api/chatbots/{path:path}", serve, methods=METHODS)],
-        exception_handlers=_handlers(),
+        routes=[
+            Route("/health", health),
+            Route("/api/chatbots/{path:path}", serve, methods=METHODS),
+            Route("/api/admin/{path:path}", serve_admin, methods=METHODS),
+        ],
+        exception_handlers=dict.fromkeys((*EXPLAINED, HTTPException), _explain_publicly),
     )
 
 
 def _handlers() -> dict[type[Exception], Callable[[Request, Exception], Response]]:
     async_safe = dict.fromkeys(EXPLAINED, explain)
     return {**async_safe, HTTPException: _explain_http}
+
+
+def _explain_publicly(request: Request, error: Exception) -> Response:
+    """Errors in the shape of the routes' own."""
+    told = _explain_http(request, error) if isinstance(error, HTTPException) else explain(request, error)
+    code = HTTPStatus(told.status_code).phrase.lower().replace(" ", "_")
+    message = "there is nothing here" if told.status_code == HTTPStatus.NOT_FOUND else bytes(told.body).decode()
+    return JSONResponse({"error": {"code": code, "message": message}}, told.status_code)
 
 
 def _explain_http(request: Request, error: Exception) -> Response:

@@ -46,6 +46,7 @@ def endpoints() -> Iterator[tuple[str, str, Endpoint]]:
         yield "GET", f"{prefix}/completed/get_result/{{id}}", result
         yield "GET", f"{prefix}/completed/get_result_maybe/{{id}}", result_maybe
         yield "POST", f"{prefix}/queue/cancel/{{id}}", cancel
+    yield "POST", "/jobs/completed/delete/{id}", erase
     yield "GET", "/jobs/resume_urls/{id}/{nonce}", resume_urls
     yield "POST", "/jobs/flow/resume/{id}", resume_flow
     yield "POST", "/jobs/flow/user_states/{id}/{key}", set_user_state
@@ -116,6 +117,13 @@ def cancel(call: Call) -> Response:
     if not call.engine.cancel(job_id, call.caller.username, reason) and _job(call, job_id) is None:
         raise not_found(f"Job not found at name {job_id}")
     return plain_answer(str(job_id))
+
+
+def erase(call: Call) -> Response:
+    """Forget what a job that is done was given and said."""
+    _completed(call)
+    call.engine.store.run(lambda connection: connection.execute(queries.ERASE, (call.job_id(),)), 20)
+    return JSONResponse(record(_completed(call), call.engine.name))
 
 
 def list_all(call: Call) -> Response:

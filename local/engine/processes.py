@@ -54,11 +54,13 @@ class Task:
 class Processes:
     """Runs tasks of the workspace folder `root`, with a directory for each below `directory`.
 
-    With `fresh` no process runs more than one task.
+    With `fresh` no process runs more than one task. `trap` is a Python file whose `arm(job)` each process calls before
+    its script: for tests that inject faults.
     """
 
-    def __init__(self, root: Path, directory: Path, *, fresh: bool) -> None:
+    def __init__(self, root: Path, directory: Path, *, fresh: bool, trap: Path | None = None) -> None:
         self._root = root
+        self._trap = str(trap.resolve()) if trap else None
         self._cache = directory / "pycache"
         self._jobs = directory / "jobs"
         shutil.rmtree(self._jobs, ignore_errors=True)
@@ -158,6 +160,7 @@ class Processes:
                 "env": self._environment | task.environment,
                 "directory": str(directory),
                 "preprocess": task.preprocess,
+                "trap": self._trap,
                 "function": task.function,
             },
         )

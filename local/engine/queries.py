@@ -172,6 +172,9 @@ TOKEN_GET = """
 select username, scopes, workspace_id from token where hash = %s and (expiration is null or expiration > now())
 """
 
+#: What a job was given, said and wrote is gone; that it ran stays.
+ERASE = "update job set args = '{}', result = null, logs = '' where id = %s and state = 'done'"
+
 #: A filter that is null lets everything through.
 LIST = f"""
 select {COLUMNS} from job

@@ -41,13 +41,14 @@ class Routes:
         """Answer a request below `/api/r`."""
         return await self.answer(request, request.path_params["path"])
 
-    async def answer(self, request: Request, path: str) -> Response:
+    async def answer(self, request: Request, path: str, *, as_text: bool = False) -> Response:
+        """`as_text`: whatever the body is said to be, the script gets its text and no reference in it is followed."""
         match = self._match(request.method.lower(), path)
         if match is None:
             raise not_found(f"Trigger not found at name /{path}")
         trigger = match.trigger
         await run_in_threadpool(self._authenticate, trigger, request)
-        content_type = request.headers.get("content-type", "")
+        content_type = "text/plain" if as_text else request.headers.get("content-type", "")
         body = read_body(await read(request), content_type, raw_string=trigger.raw_string)
         script = None if trigger.is_flow else self._engine.workspace.scripts.get(trigger.target)
         flow = self._engine.workspace.flows.get(trigger.target) if trigger.is_flow else None

@@ -18,6 +18,7 @@ import inspect
 import json
 import math
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -102,6 +103,8 @@ def run(stream: int, output: int) -> typing.NoReturn:
         os.chdir(job["directory"])
         os.environ.clear()
         os.environ.update(job["env"])
+        if job["trap"]:
+            runpy.run_path(job["trap"])["arm"](job)
         outcome = outcome_of(job)
         for printed in (sys.stdout, sys.stderr):
             # The script may have closed or replaced them.

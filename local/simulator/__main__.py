@@ -17,6 +17,7 @@ from local.simulator.config import Config, ConfigError, load
 from local.simulator.deliveries import Courier
 from local.simulator.faults import KINDS
 from local.simulator.feed import Feed
+from local.simulator.numbers import Numbers
 from local.simulator.store import StateError, Store
 from local.simulator.turns import Turns
 
@@ -24,13 +25,18 @@ HOST = "127.0.0.1"
 CALLS = """
 the Cloud API, with a number's access token as Bearer:
   POST /v24.0/{phone_number_id}/messages   send, or mark as read
+  GET  /v24.0/{phone_number_id}            the number itself
+  GET  /v24.0/{waba_id}/phone_numbers      the numbers of the account
+  POST /v24.0/{waba_id}/subscribed_apps    let the app get what happens in it; GET tells which does
 control calls, bodies in JSON:
   POST /sim/messages      {from | user_id, to, text | message, profile_name?}: a person writes
   GET /sim/turns?wamid=   what the platform made of it
   GET /witness            ?person= &chatbot= &limit=: what people saw, in order
   GET /sim/deliveries     what the gateway has not taken yet
-  POST /sim/faults        {kind, times?, on?, to?, code?, status?, seconds?, statuses?}; GET lists, DELETE forgets
+  POST /sim/faults        {kind, times?, skip?, on?, to?, person?, code?, status?, seconds?,
+                          statuses?}; GET lists, DELETE forgets
   POST /sim/people        {name, phone | user_id}
+  POST /sim/numbers       {name, language?}: buy a number; answers its ids and its token
   GET /sim/events         server-sent events
   GET /health
 
@@ -81,17 +87,17 @@ async def serve(config: Config, store: Store, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     feed = Feed()
-    numbers = [number.phone_number_id for number in config.numbers]
+    numbers = Numbers(config.numbers, store)
     async with (
-        Turns(config.database_url, numbers) as turns,
+        Turns(config.database_url, numbers.ids) as turns,
         Courier(store, feed, f"{config.gateway_url}/webhook", config.app_secret) as courier,
     ):
-        app = build_app(config, store, feed, courier, turns)
+        app = build_app(numbers, store, feed, courier, turns)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         try:
             await listen(runner, port)
-            logging.info("serving http://%s:%d for %d numbers", HOST, port, len(config.numbers))
+            logging.info("serving http://%s:%d for %d numbers", HOST, port, len(numbers.all()))
             await run_until(stopping, courier.run())
         finally:
             await runner.cleanup()

@@ -5,11 +5,11 @@ from pathlib import Path
 from aiohttp import web
 
 from local.simulator.cloud_routes import CloudRoutes
-from local.simulator.config import Config
 from local.simulator.control_routes import ControlRoutes, explain
 from local.simulator.deliveries import Courier
 from local.simulator.faults import Faults
 from local.simulator.feed import Feed
+from local.simulator.numbers import Numbers
 from local.simulator.phones import Phones
 from local.simulator.store import Store
 from local.simulator.turns import Turns
@@ -31,12 +31,12 @@ HEADERS = {
 }
 
 
-def build_app(config: Config, store: Store, feed: Feed, courier: Courier, turns: Turns) -> web.Application:
+def build_app(numbers: Numbers, store: Store, feed: Feed, courier: Courier, turns: Turns) -> web.Application:
     app = web.Application(middlewares=[explain], client_max_size=4 * 1024 * 1024)
     faults = Faults()
     phones = Phones(store, feed, courier)
-    CloudRoutes(config, phones, faults).add_to(app)
-    ControlRoutes(config, store, feed, phones, faults, turns).add_to(app)
+    CloudRoutes(numbers, phones, faults).add_to(app)
+    ControlRoutes(numbers, store, feed, phones, faults, turns).add_to(app)
     app.router.add_get("/", show_page)
     app.router.add_get("/static/{name}", show_file)
     app.on_shutdown.append(lambda _: close(feed))

@@ -7,9 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from local.simulator.config import Config, Number
+from local.simulator.config import Number
 from local.simulator.faults import FaultError, Faults, parse_fault
 from local.simulator.feed import Feed
+from local.simulator.numbers import Numbers
 from local.simulator.phones import Phones, UnknownPerson, shown
 from local.simulator.store import Store
 from local.simulator.turns import DatabaseUnavailable, Turns
@@ -33,9 +34,10 @@ class ControlError(Exception):
 class ControlRoutes:
     """Every body is JSON and says so, which a form on some web site cannot."""
 
-    def __init__(self, config: Config, store: Store, feed: Feed, phones: Phones, faults: Faults, turns: Turns) -> None:
-        self._numbers = config.numbers
-        self._slugs = {number.phone_number_id: number.slug for number in config.numbers}
+    def __init__(
+        self, numbers: Numbers, store: Store, feed: Feed, phones: Phones, faults: Faults, turns: Turns
+    ) -> None:
+        self._numbers = numbers
         self._store = store
         self._feed = feed
         self._phones = phones
@@ -53,6 +55,7 @@ class ControlRoutes:
         app.router.add_delete("/sim/faults", self.clear_faults)
         app.router.add_get("/sim/page", self.page_state)
         app.router.add_post("/sim/people", self.add_person)
+        app.router.add_post("/sim/numbers", self.buy_number)
         app.router.add_get("/sim/events", self.events)
 
     async def health(self, request: web.Request) -> web.Response:
@@ -61,7 +64,7 @@ class ControlRoutes:
     async def write(self, request: web.Request) -> web.Response:
         """A person writes: `text`, or a whole `message` of another kind."""
         values = await read_object(request)
-        number = self._number(text_of(values, "to", required=True))
+        number = await self._number(text_of(values, "to", required=True))
         try:
             person = self._phones.add_person(
                 text_of(values, "from"), text_of(values, "user_id"), text_of(values, "profile_name")
@@ -86,7 +89,7 @@ class ControlRoutes:
     async def witness(self, request: web.Request) -> web.Response:
         """What people saw, in order; of one `person` (number or user id) and one `chatbot` if named."""
         person, chatbot = request.query.get("person"), request.query.get("chatbot")
-        number = self._number(chatbot) if chatbot else None
+        number = await self._number(chatbot) if chatbot else None
         if person:
             known = self._store.person(person) or self._store.person("".join(c for c in person if c.isdigit()))
             person = known.key if known else person
@@ -94,7 +97,8 @@ class ControlRoutes:
         if not limit.isdecimal() or not 0 < int(limit) <= MAX_WITNESS:
             raise ControlError(400, "bad_request", f"limit must be a number from 1 to {MAX_WITNESS}")
         rows = self._store.messages(person or None, number.phone_number_id if number else None, int(limit))
-        messages = [shown(row) | {"chatbot": self._slugs.get(row["phone_number_id"])} for row in rows]
+        slugs = {number.phone_number_id: number.slug for number in self._numbers.all()}
+        messages = [shown(row) | {"chatbot": slugs.get(row["phone_number_id"])} for row in rows]
         return web.json_response({"messages": messages})
 
     async def deliveries(self, request: web.Request) -> web.Response:
@@ -107,7 +111,7 @@ class ControlRoutes:
     async def add_fault(self, request: web.Request) -> web.Response:
         values = await read_object(request)
         if to := text_of(values, "to"):
-            values["phone_number_id"] = self._number(to).phone_number_id
+            values["phone_number_id"] = (await self._number(to)).phone_number_id
         values.pop("to", None)
         try:
             self._faults.add(parse_fault(values))
@@ -122,7 +126,7 @@ class ControlRoutes:
     async def page_state(self, request: web.Request) -> web.Response:
         """Bots, people and typing dots, as the page shows them when it opens."""
         names = ("phone_number_id", "display_phone_number", "name", "slug", "language")
-        bots = [{name: getattr(number, name) for name in names} for number in self._numbers]
+        bots = [{name: getattr(number, name) for name in names} for number in self._numbers.all()]
         people = [vars(person) for person in self._store.people()]
         return web.json_response({"bots": bots, "people": people, "typing": self._phones.typing()})
 
@@ -135,6 +139,14 @@ class ControlRoutes:
         except UnknownPerson as error:
             raise ControlError(400, "bad_person", str(error)) from error
         return web.json_response(vars(person), status=201)
+
+    async def buy_number(self, request: web.Request) -> web.Response:
+        """A number of Meta's that is no chatbot's yet."""
+        values = await read_object(request)
+        language = text_of(values, "language") or "en"
+        number = self._numbers.buy(text_of(values, "name", required=True).strip(), language)
+        names = ("phone_number_id", "waba_id", "display_phone_number", "name", "access_token")
+        return web.json_response({name: getattr(number, name) for name in names}, status=201)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Everything that happens from now on, as server-sent events."""
@@ -149,10 +161,13 @@ class ControlRoutes:
                 return response
         return response
 
-    def _number(self, name: str) -> Number:
-        number = next((number for number in self._numbers if number.is_called(name)), None)
+    async def _number(self, name: str) -> Number:
+        """By what the simulator calls it, else by the chatbot that the platform has connected to it."""
+        number = self._numbers.called(name)
+        if number is None and (connected := await self._turns.number_of(name)):
+            number = self._numbers.get(connected)
         if number is None:
-            known = ", ".join(number.slug for number in self._numbers)
+            known = ", ".join(number.slug for number in self._numbers.all())
             raise ControlError(404, "unknown_chatbot", f"there is no chatbot {name!r}, only {known}")
         return number
 

@@ -13,6 +13,7 @@ KINDS = {
     "reset": "the connection is reset before anything is done",
     "lost": "the person gets the message, but the connection is reset instead of answering",
     "delay": "answered as ever, `seconds` late",
+    "late": "the person gets the message at once, the answer comes `seconds` late",
     "failed": "answered 200, then a status `failed` with `code` (131026)",
 }
 CALLS = ("send", "read")
@@ -24,12 +25,16 @@ class FaultError(ValueError):
 
 @dataclass
 class Fault:
-    """For the next `times` calls of one sort (`on`: send, or read for marking as read), of one number if named."""
+    """For the next `times` calls of one sort (`on`: send, or read for marking as read), of one number and to one person
+    (digits of the phone number, or user id) if named, once `skip` of them went well.
+    """
 
     kind: str
     times: int = 1
     on: str = "send"
     phone_number_id: str | None = None
+    person: str | None = None
+    skip: int = 0
     code: int = 131000
     status: int | None = None
     seconds: float = 0
@@ -52,10 +57,13 @@ class Faults:
     def waiting(self) -> list[dict[str, Any]]:
         return [vars(fault) for fault in self._waiting]
 
-    def take(self, on: str, phone_number_id: str) -> Fault | None:
+    def take(self, on: str, phone_number_id: str, person: str | None = None) -> Fault | None:
         """The fault that this call meets, counted as met."""
         for fault in self._waiting:
-            if fault.on == on and fault.phone_number_id in (None, phone_number_id):
+            if fault.on == on and fault.phone_number_id in (None, phone_number_id) and fault.person in (None, person):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
                 if fault.times == 0:
                     self._waiting.remove(fault)
@@ -66,8 +74,8 @@ class Faults:
 def parse_fault(values: dict[str, Any]) -> Fault:
     """Raises FaultError."""
     types: dict[str, type | tuple[type, ...]] = {
-        "kind": str, "times": int, "on": str, "phone_number_id": str, "code": int, "status": int,
-        "seconds": (int, float), "statuses": bool,
+        "kind": str, "times": int, "on": str, "phone_number_id": str, "person": str, "skip": int, "code": int,
+        "status": int, "seconds": (int, float), "statuses": bool,
     }  # fmt: skip
     for name, value in values.items():
         if name not in types:
@@ -78,8 +86,8 @@ def parse_fault(values: dict[str, Any]) -> Fault:
         raise FaultError(f"kind must be one of {', '.join(KINDS)}")
     defaults = {"failed": {"code": 131026}, "html": {"status": 502}}.get(values["kind"], {})
     fault = Fault(**(defaults | values))
-    if fault.times < 1 or fault.on not in CALLS or not 0 <= fault.seconds <= 120:
-        raise FaultError("times must be at least 1, on must be send or read, seconds between 0 and 120")
+    if fault.times < 1 or fault.skip < 0 or fault.on not in CALLS or not 0 <= fault.seconds <= 120:
+        raise FaultError("times must be at least 1, skip at least 0, on send or read, seconds between 0 and 120")
     if fault.status is not None and not 400 <= fault.status <= 599:
         raise FaultError("status must be between 400 and 599")
     if fault.kind in ("error", "failed") and "code" in values and fault.code not in MESSAGES:

@@ -30,6 +30,13 @@ create table deliveries (
 );
 create index deliveries_due on deliveries (due_at);
 """
+#: Numbers that were bought; a state file of before has none.
+NUMBERS = """
+create table if not exists numbers (
+  phone_number_id text primary key, display_phone_number text not null, name text not null, slug text not null,
+  chatbot_id text not null, waba_id text not null, language text not null, access_token text not null
+);
+"""
 #: A later status never gives way to an earlier one.
 RANK = {"accepted": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 4}
 
@@ -68,6 +75,7 @@ class Store:
             raise StateError(f"{path} is of another version of the simulator: delete it to begin anew")
         if found == 0:
             self._db.executescript(f"begin; {SCHEMA} pragma user_version = {VERSION}; commit;")
+        self._db.executescript(NUMBERS)
 
     def close(self) -> None:
         self._db.close()
@@ -99,6 +107,19 @@ class Store:
                 " on conflict (key) do update"
                 " set name = excluded.name, wa_id = excluded.wa_id, user_id = excluded.user_id",
                 vars(person),
+            )
+
+    # Numbers ----------------------------------------------------------------------------------
+
+    def numbers(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._db.execute("select * from numbers order by rowid")]
+
+    def add_number(self, number: dict[str, Any]) -> None:
+        with self._db:
+            self._db.execute(
+                "insert into numbers values (:phone_number_id, :display_phone_number, :name, :slug, :chatbot_id,"
+                " :waba_id, :language, :access_token)",
+                number,
             )
 
     # Messages ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What the platform made of a message, read from its database's view turn_details."""
 
 import re
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,12 @@ REPLY = """d.turn_id = (
   select o.turn_id from outbox o where o.organization_id = n.organization_id and o.id = %(outbox_id)s::uuid)
 order by (d.outcome = 'answered') desc nulls last limit 1"""
 OF_REPLY = READ + REPLY
+NUMBER_OF = """
+select n.phone_number_id from whatsapp_numbers n
+join chatbots c on (c.organization_id, c.id) = (n.organization_id, n.chatbot_id)
+where n.phone_number_id = any(%(numbers)s)
+  and (c.slug = %(chatbot)s or c.id::text = %(chatbot)s or lower(c.name) = lower(%(chatbot)s))
+order by n.created_at limit 1"""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 
 
@@ -34,7 +41,7 @@ class DatabaseUnavailable(Exception):
 class Turns:
     """Use it in an `async with` block. It connects when it is first asked."""
 
-    def __init__(self, database_url: str, numbers: list[str]) -> None:
+    def __init__(self, database_url: str, numbers: Callable[[], list[str]]) -> None:
         self._numbers = numbers
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
             database_url,
@@ -64,16 +71,24 @@ class Turns:
         """The same for a message that a chatbot sent, by its `biz_opaque_callback_data`: the outbox row's id."""
         return await self._read(OF_REPLY, {"outbox_id": callback_data}) if UUID.fullmatch(callback_data) else None
 
+    async def number_of(self, chatbot: str) -> str | None:
+        """The number that answers as the chatbot of this slug, name or id: the first that was connected."""
+        row = await self._row(NUMBER_OF, {"chatbot": chatbot})
+        return str(row["phone_number_id"]) if row else None
+
     async def _read(self, query: str, values: dict[str, Any]) -> dict[str, Any] | None:
+        row = await self._row(query, values)
+        return _as_answer(row) if row else None
+
+    async def _row(self, query: str, values: dict[str, Any]) -> dict[str, Any] | None:
         try:
             async with self._pool.connection() as connection:
                 # Row-level security shows the tenants' rows to this role alone.
                 await connection.execute("set local role owner")
-                cursor = await connection.execute(query, {**values, "numbers": self._numbers})
-                row = await cursor.fetchone()
+                cursor = await connection.execute(query, {**values, "numbers": self._numbers()})
+                return await cursor.fetchone()
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable(str(error)) from error
-        return _as_answer(row) if row else None
 
 
 def _as_answer(row: dict[str, Any]) -> dict[str, Any]:

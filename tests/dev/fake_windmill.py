@@ -45,11 +45,16 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
             "skip_draft_deletion",
             "deployment_message",
             "timeout",
+            "has_preprocessor",
         },
     ),
     "flow": (
         {"path", "summary", "value"},
         {"description", "schema", "deployment_message", "skip_draft_deletion"},
+    ),
+    "http_trigger": (
+        {"path", "script_path", "is_flow", "route_path", "http_method", "authentication_method", "is_static_website"},
+        {"request_type", "workspaced_route", "wrap_body", "raw_string", "mode", "summary", "description"},
     ),
     "schedule": (
         {"path", "schedule", "timezone", "script_path", "is_flow", "args"},
@@ -98,6 +103,7 @@ class Workspace:
     scripts: dict[str, Any] = field(default_factory=dict)
     flows: dict[str, Any] = field(default_factory=dict)
     schedules: dict[str, Any] = field(default_factory=dict)
+    http_triggers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -252,6 +258,10 @@ class FakeWindmill:
             ("POST", f"{ws}/schedules/update/{path}", self._update_schedule),
             ("POST", f"{ws}/schedules/setenabled/{path}", self._enable_schedule),
             ("DELETE", f"{ws}/schedules/delete/{path}", self._deletes("schedules")),
+            ("GET", f"{ws}/http_triggers/get/{path}", self._gets("http_triggers")),
+            ("POST", f"{ws}/http_triggers/create", self._create_trigger),
+            ("POST", f"{ws}/http_triggers/update/{path}", self._update_trigger),
+            ("DELETE", f"{ws}/http_triggers/delete/{path}", self._deletes("http_triggers")),
             ("GET", f"{ws}/jobs/queue/list", self._list_jobs),
             ("GET", f"{ws}/jobs/completed/list", self._list_jobs),
             ("POST", f"{ws}/jobs/run_wait_result/p/{path}", self._run),
@@ -409,7 +419,7 @@ class FakeWindmill:
         version = uuid.uuid4().hex[:16]
         kept = {name: body.get(name) for name in ("path", "summary", "description", "content", "language", "schema")}
         kept |= {"lock": body.get("lock"), "kind": body.get("kind") or "script", "hash": version, "archived": False}
-        kept |= {"ws_error_handler_muted": False, "extra_perms": {}}
+        kept |= {"ws_error_handler_muted": False, "extra_perms": {}, "has_preprocessor": body.get("has_preprocessor")}
         workspace.scripts[body["path"]] = kept
         return version
 
@@ -456,6 +466,21 @@ class FakeWindmill:
         _one(workspace.schedules, "Schedule", path)["enabled"] = self._fields(call, "enabled")["enabled"]
         return path
 
+    def _create_trigger(self, call: Call, workspace: Workspace) -> str:
+        body = self._fields(call, "http_trigger")
+        self._check_place(workspace, body["path"])
+        if body["script_path"] not in (workspace.flows if body["is_flow"] else workspace.scripts):
+            raise Refusal(404, f"Not found: {body['script_path']}")
+        route = (body["route_path"], body["http_method"])
+        if route in [(known["route_path"], known["http_method"]) for known in workspace.http_triggers.values()]:
+            raise Refusal(400, "Bad request: A route already exists with this path")
+        workspace.http_triggers[body["path"]] = body
+        return str(body["path"])
+
+    def _update_trigger(self, call: Call, workspace: Workspace, path: str) -> str:
+        _one(workspace.http_triggers, "Http trigger", path).update(self._fields(call, "http_trigger"))
+        return path
+
     def _gets(self, kind: str) -> Callable[..., Any]:
         return lambda call, workspace, path: _one(getattr(workspace, kind), kind, path)
 
@@ -490,11 +515,14 @@ class FakeWindmill:
         for path, script in workspace.scripts.items():
             files[f"{path}.py"] = script["content"]
             kept = ("summary", "description", "schema", "lock", "kind")
-            files[f"{path}.script.json"] = {name: script[name] for name in kept}
+            preprocessed = {"has_preprocessor": True} if script["has_preprocessor"] else {}
+            files[f"{path}.script.json"] = {name: script[name] for name in kept} | preprocessed
         for path, flow in workspace.flows.items():
             files[f"{path}.flow.json"] = _without(flow, "path")
         for path, schedule in workspace.schedules.items():
             files[f"{path}.schedule.json"] = _without(schedule, "path")
+        for path, trigger in workspace.http_triggers.items():
+            files[f"{path}.http_trigger.json"] = _without(trigger, "path")
         held = io.BytesIO()
         with zipfile.ZipFile(held, "w") as archive:
             for path, content in files.items():

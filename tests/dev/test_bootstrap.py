@@ -8,7 +8,13 @@ from fake_windmill import ADMIN, FakeWindmill, Workspace
 from local import bootstrap
 from local.windmill import WindmillError
 
-VALUES = {"APP_PASSWORD": "word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots", "MCP_SIGNING_KEY": "k" * 32}
+VALUES = {
+    "APP_PASSWORD": "word",
+    "MANAGER_PASSWORD": "word",
+    "DATABASE_HOST": "db",
+    "DATABASE_NAME": "chatbots",
+    "MCP_SIGNING_KEY": "k" * 32,
+}
 
 
 def catalogue_of(path: Path, text: str) -> Path:
@@ -41,7 +47,8 @@ def test_the_first_of_several_variables_with_a_value_counts(values: dict[str, st
 
 def test_every_missing_value_is_named() -> None:
     with pytest.raises(
-        bootstrap.BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MCP_SIGNING_KEY"
+        bootstrap.BootstrapError,
+        match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MANAGER_PASSWORD, MCP_SIGNING_KEY",
     ):
         bootstrap.read_catalogue({})
 

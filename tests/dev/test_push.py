@@ -22,7 +22,13 @@ from local.push import GATEWAY_SCOPES, Options, Push, PushError
 from local.sync import SyncError
 from local.windmill import Windmill, WindmillError
 
-VALUES = {"APP_PASSWORD": "first-word", "DATABASE_HOST": "db", "DATABASE_NAME": "chatbots", "MCP_SIGNING_KEY": "k" * 32}
+VALUES = {
+    "APP_PASSWORD": "first-word",
+    "MANAGER_PASSWORD": "manager-word",
+    "DATABASE_HOST": "db",
+    "DATABASE_NAME": "chatbots",
+    "MCP_SIGNING_KEY": "k" * 32,
+}
 #: A CLI that finds nothing to do, for tests of all the rest.
 NO_FILES = ["sh", "-c", "echo '{\"changes\": []}'"]
 
@@ -191,7 +197,9 @@ def test_only_what_was_changed_or_deleted_goes_over(pushed: Pusher) -> None:
 
 def test_every_missing_value_is_named_and_nothing_is_done(push: Pusher, windmill: FakeWindmill) -> None:
     push.values = {"DATABASE_NAME": "chatbots"}
-    with pytest.raises(BootstrapError, match="needs values for APP_PASSWORD, DATABASE_HOST, MCP_SIGNING_KEY: set them"):
+    with pytest.raises(
+        BootstrapError, match="APP_PASSWORD, DATABASE_HOST, MANAGER_PASSWORD, MCP_SIGNING_KEY: set them"
+    ):
         push()
     assert (windmill.changes, list(windmill.workspaces)) == ([], ["admins"])
 
@@ -444,8 +452,10 @@ def test_the_gateways_token_is_made_once_and_again_only_when_asked(settled: Push
 
 def test_the_smoke_test_runs_what_the_schedules_start(settled: Pusher) -> None:
     assert "smoke test: f/ops/sweep works" in settled(smoke_test=True, check=True)
-    ((_, path, body),) = settled.windmill.changes
-    assert path.endswith("/jobs/run_wait_result/p/f/ops/sweep") and body == {"database": "$res:f/lib/database"}
+    runs = {path.split("/jobs/run_wait_result/p/")[1]: body for _, path, body in settled.windmill.changes}
+    assert runs["f/ops/sweep"] == {"database": "$res:f/lib/database"}
+    schedules = [yaml.safe_load(path.read_text()) for path in ROOT.glob("f/**/*.schedule.yaml")]
+    assert runs.keys() <= {schedule["script_path"] for schedule in schedules}
     settled.windmill.failing.add("f/ops/sweep")
     with pytest.raises(PushError, match=r"smoke test: f/ops/sweep failed: .*connection refused"):
         settled(smoke_test=True)

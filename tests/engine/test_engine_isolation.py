@@ -147,3 +147,13 @@ def test_inline_code_is_a_module_like_any_other(engine: Engine) -> None:
 
 def test_every_job_is_a_process_of_its_own(engine: Engine) -> None:
     assert len({engine.result("p", "f/a/process")[0] for _ in range(3)}) == 3
+
+
+def test_a_trap_runs_in_each_jobs_process_before_its_script(
+    make_engine: Callable[..., Engine], tmp_path: Path, engine: Engine
+) -> None:
+    trap = tmp_path / "trap.py"
+    trap.write_text("import os\ndef arm(job): os.environ['TRAPPED'] = job['path']")
+    trapped = make_engine(FILES, "--trap", str(trap))
+    assert trapped.result("p", "f/a/environment", {"change": False})["TRAPPED"] == "f/a/environment"
+    assert "TRAPPED" not in engine.result("p", "f/a/environment", {"change": False})

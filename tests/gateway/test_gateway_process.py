@@ -77,6 +77,7 @@ def test_the_log_has_job_ids_and_no_words_numbers_or_secrets(
     deliveries = [line for line in log if line["event"] == "delivery"]
     assert [line["result"] for line in deliveries] == ["queued", "malformed", "bad_signature", "not_queued"]
     assert deliveries[0]["queued"] == [str(message_job_id("700100200300400", "wamid.T0"))]
+    assert deliveries[0]["messages"] == [{"wamid": "wamid.T0", "job_id": deliveries[0]["queued"][0]}]
     assert deliveries[3]["failed"] == [str(message_job_id("700100200300400", "wamid.F0"))]
     assert deliveries[3]["failed_calls"] == {"status 500": 2}
     assert [line["result"] for line in log if line["event"] == "verification"] == ["verified", "bad_verify_token"]

@@ -106,6 +106,8 @@ class FakeWindmill:
         self.looked_at: list[str] = []
         self.listed: list[str] = []
         self._failed: list[dict[str, Any]] = []
+        #: Runs that are under way, by id.
+        self.runs: dict[str, dict[str, Any]] = {}
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -137,7 +139,8 @@ class FakeWindmill:
                 else:
                     job_id = address.path.removeprefix("/api/w/local/jobs_u/get/")
                     fake.looked_at.append(job_id)
-                    answer(self, 200, next(run for run in fake._failed if run["id"] == job_id))
+                    known = fake.runs | {run["id"]: run for run in fake._failed}
+                    answer(self, 200 if job_id in known else 404, known.get(job_id, {}))
 
             def log_message(self, format: str, *args: object) -> None:
                 """Not of interest."""

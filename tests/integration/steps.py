@@ -70,7 +70,7 @@ class Platform:
         """What the model would read."""
         with generate_reply.connect(self.database) as connection:
             context = generate_reply.read_context(connection, generate_reply.Turn.of(loaded["turn"]))
-        return build_messages(context["chatbot"], context["history"], context["waiting"], context["handover"])
+        return build_messages(context["chatbot"], context["history"], context["waiting"], handover=context["handover"])
 
     def modes(self) -> list[str]:
         return [row["mode"] for row in self.rows("select mode from conversations order by created_at")]

@@ -12,7 +12,7 @@ from f.ops import sweep
 
 FLOW = "f/whatsapp/webhook_processor"
 EVENTS = "f/whatsapp/store_events"
-NOTHING = {"uncertain": 0, "resumed": 0, "released": 0, "rerun": 0}
+NOTHING = {"uncertain": 0, "resumed": 0, "released": 0, "rerun": 0, "overdue": 0}
 
 
 def age(platform, seconds: int) -> None:

@@ -17,7 +17,7 @@ def shared_database(cluster: Cluster, templates: dict[bool, str]) -> Database:
         template = sql.Identifier(templates[True])
         server.execute(sql.SQL("create database {} owner owner template {}").format(sql.Identifier(name), template))
     urls = {f"{role}_url": cluster.url(name, role, word) for role, word in PASSWORDS.items()}
-    return Database(name=name, app_resource={}, **urls)
+    return Database(name=name, app_resource={}, manager_resource={}, **urls)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import base64
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -213,6 +214,24 @@ def test_a_fault_of_one_number_or_of_reading_leaves_the_rest_alone(common: Simul
     call = {"messaging_product": "whatsapp", "status": "read", "message_id": wamid}
     assert error_of(common.call(call)) == (500, 131000)
     assert common.call(call).status_code == 200
+
+
+def test_a_fault_of_one_person_after_some_sends(common: Simulator) -> None:
+    common.say()
+    common.fault(kind="error", code=131000, person="15550109998", skip=1)
+    assert common.send().status_code == 200
+    sent = [common.send(to="+15550109998").status_code for _ in range(3)]
+    assert sent == [200, 500, 200]
+
+
+def test_an_answer_that_is_later_than_the_message(common: Simulator) -> None:
+    common.say()
+    common.fault(kind="late", seconds=0.5)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(common.send)
+        wait_for(lambda: len(common.witness()) == 2)
+        assert not answer.done()
+        assert answer.result().status_code == 200
 
 
 def test_a_late_answer(common: Simulator) -> None:

@@ -1,0 +1,122 @@
+"""The desk at which every admin call is served: who calls, for which organisation, and the record of what was done.
+
+Two kinds of callers. On the route it is an API key: an operator's, or a tenant's with the scope `admin`, which
+is bound to its own organisation whatever the request says. In Windmill's own forms it is a Windmill user, and
+Windmill's permission on f/admin is what makes an operator of them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from f.admin import queries
+from f.lib.api_auth import Caller, authenticate, hold
+from f.lib.database import Connection, connect, tenant
+from f.lib.http import ApiError, invalid, text
+from f.lib.windmill import WindmillError, get_resource, start_script
+
+DATABASE = "f/admin/database"
+
+#: Seconds after which a run that saw a secret is erased; well above what a call takes.
+ERASE_SECONDS = 60
+
+
+class Record(Protocol):
+    def __call__(self, target: str, target_id: str | None, *, old: Any = None, new: Any = None) -> None:
+        """Write down what was done; `old` and `new` have neither secrets nor customers' words."""
+
+
+class Desk:
+    """One call. `connection` is the role manager's."""
+
+    def __init__(self, connection: Connection, caller: Caller, action: str):
+        self.connection = connection
+        self.caller = caller
+        self._action = action
+
+    @property
+    def is_operator(self) -> bool:
+        return self.caller.organization_id is None
+
+    def organization(self, wanted: Any) -> str:
+        """The id of the organisation to act for: a key's own, or the one that an operator names by slug or id."""
+        name = None if wanted is None else text("organization", wanted)
+        if self.caller.organization_id is None:
+            if name is None:
+                raise invalid("organization", "is missing: operators say for whom, by slug or id")
+            found = self.connection.execute(queries.ROUTE_ORGANIZATION, {"wanted": name}).fetchone()
+            if not found or found["organization_id"] is None:
+                raise ApiError(404, "not_found", "there is no such organization")
+            return str(found["organization_id"])
+        own = self.caller.organization_id
+        if name is not None:
+            with tenant(self.connection, own):
+                row = self.connection.execute(queries.READ_ORGANIZATION, {"organization_id": own}).fetchone()
+            if name not in (own, row and row["slug"]):
+                raise ApiError(403, "other_organization", "this key is for another organization")
+        return own
+
+    @contextmanager
+    def work(self, organization_id: str | None) -> Iterator[Record]:
+        """A transaction for one organisation (None: the installation), in which the caller's key stays valid.
+
+        What is not recorded is not done: a block that ends without a record is undone.
+        """
+        recorded = []
+
+        def record(target: str, target_id: str | None, *, old: Any = None, new: Any = None) -> None:
+            values = {
+                "organization_id": organization_id,
+                "actor_kind": self.caller.kind,
+                "actor": self.caller.id,
+                "action": self._action,
+                "target": target,
+                "target_id": target_id,
+                "old": None if old is None else Jsonb(old),
+                "new": None if new is None else Jsonb(new),
+                "job_id": os.environ.get("WM_JOB_ID"),
+            }
+            self.connection.execute(queries.RECORD, values)
+            recorded.append(target)
+
+        # A tenant's key is a row of its organisation; an operator's is asked for by a function.
+        with tenant(self.connection, organization_id or ""):
+            hold(self.connection, self.caller)
+            yield record
+            if not recorded:
+                raise AssertionError(f"{self._action} was not recorded")
+
+    @contextmanager
+    def reading(self, organization_id: str) -> Iterator[None]:
+        """A transaction that only looks something up for a `work` to come."""
+        with tenant(self.connection, organization_id):
+            yield
+
+    def erase_this_run(self) -> None:
+        """Have the run's arguments and result erased soon. Before a secret is shown or kept: raises when it cannot."""
+        start_script("f/admin/erase_run", {"job_id": os.environ["WM_JOB_ID"]}, ERASE_SECONDS)
+
+
+@contextmanager
+def open_desk(action: str, request: dict[str, Any] | None, *, operators_only: bool = False) -> Iterator[Desk]:
+    """Serve a call of `action`. `request` is the route's, None in Windmill's form. Raises ApiError."""
+    try:
+        with connect(get_resource(DATABASE)) as connection:
+            if request is None:
+                caller = Caller("windmill", os.environ.get("WM_USERNAME") or "unknown")
+            else:
+                caller = authenticate(connection, request, operators=True)
+                if operators_only and caller.organization_id is not None:
+                    raise ApiError(403, "operators_only", "only operators of the installation may do this")
+                caller.require("admin")
+                if request.get("problem"):
+                    raise ApiError(422, "invalid_request", request["problem"])
+            yield Desk(connection, caller, action)
+    except psycopg.OperationalError as error:
+        raise ApiError(503, "unavailable", "the database cannot do this now: try again") from error
+    except WindmillError as error:
+        raise ApiError(503, "unavailable", "Windmill cannot do this now: try again") from error

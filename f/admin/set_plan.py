@@ -1,0 +1,48 @@
+"""Set the plan of an organisation. For operators"""
+
+from typing import Any
+
+from f.admin import queries
+from f.admin.desk import open_desk
+from f.lib import http
+
+
+@http.answering()
+def main(
+    organization: str,
+    plan: str,
+    monthly_messages: int | None = None,
+    monthly_tokens: int | None = None,
+    daily_messages_per_contact: int | None = None,
+    request: dict | None = None,
+) -> dict:
+    """Purpose: what an organisation may use in a month is its plan's limits, or limits of its own.
+
+    organization: slug or id
+    plan: a code of the table plans: free, pro, enterprise
+    monthly_messages: instead of the plan's limit; left out, the plan's, like the next two
+    monthly_tokens: instead of the plan's limit
+    daily_messages_per_contact: instead of the plan's limit
+    request: filled in by the HTTP route; leave it empty
+    """
+    with open_desk("set_plan", request, operators_only=True) as desk:
+        plans = [row["code"] for row in desk.connection.execute(queries.PLANS)]
+        organization_id = desk.organization(organization)
+        new: dict[str, Any] = {"plan": http.choice("plan", plan, plans)}
+        limits = {
+            "monthly_messages": monthly_messages,
+            "monthly_tokens": monthly_tokens,
+            "daily_messages_per_contact": daily_messages_per_contact,
+        }
+        for name, limit in limits.items():
+            new[name] = None if limit is None else http.integer(name, limit, 0, 2_000_000_000)
+        values = {"organization_id": organization_id, **new}
+        with desk.work(organization_id) as record:
+            old = desk.connection.execute(queries.LOCK_PLAN, values).fetchone()
+            desk.connection.execute(queries.SET_PLAN, values)
+            record("organization", organization_id, old=old, new=new)
+        return values
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

@@ -1,0 +1,32 @@
+"""Show an organisation: its plan, chatbots, numbers, integrations and API keys"""
+
+from f.admin import queries
+from f.admin.desk import open_desk
+from f.lib import http
+
+
+@http.answering()
+def main(organization: str | None = None, request: dict | None = None) -> dict:
+    """Purpose: all settings of a tenant at one look. Nothing secret is in it; of a key, its first characters.
+
+    organization: slug or id; a tenant's key may leave it out
+    request: filled in by the HTTP route; leave it empty
+    """
+    with open_desk("show_organization", request) as desk:
+        organization_id = desk.organization(organization)
+        values = {"organization_id": organization_id}
+        with desk.work(organization_id) as record:
+            shown = dict(desk.connection.execute(queries.READ_ORGANIZATION, values).fetchone() or {})
+            for name, query in (
+                ("chatbots", queries.LIST_CHATBOTS),
+                ("numbers", queries.LIST_NUMBERS),
+                ("integrations", queries.LIST_INTEGRATIONS),
+                ("api_keys", queries.LIST_KEYS),
+            ):
+                shown[name] = desk.connection.execute(query, values).fetchall()
+            record("organization", organization_id)
+        return http.plain(shown)
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

@@ -1,0 +1,51 @@
+"""The short form: a little of everything at once in one installation, in less than two minutes."""
+
+import signal
+import time
+
+from local.chaos import database_scenarios, gateway_scenarios, load_scenarios, sending_scenarios, step_scenarios
+from local.chaos.findings import Findings
+from local.chaos.run import say
+from local.chaos.scenario import Run, Size
+from local.chaos.step_scenarios import Point, case_at, points
+from local.chaos.world import World
+
+#: Where a cancelled flow leaves a lease: these take longest, so they begin first.
+CANCELLED: list[Point] = [
+    ("plain", "load_context", "before commit 1"),
+    ("plain", "load_context", "after commit 2"),
+    ("plain", "generate_reply", "after POST completions 1"),
+    ("plain", "send_reply", "after commit 2"),
+]
+
+
+def run_short(world: World) -> dict[str, Findings]:
+    """What the scenarios of both waves have found."""
+    run = Run(world, Size(conversations=100, short=True), lambda line: say("short", line))
+    found: dict[str, Findings] = {}
+
+    def everything_else() -> None:
+        places = [place for place in points(run) if any(word in place[2] for word in step_scenarios.COMMITS)]
+        kills = [case_at(run, place, "kill") for place in places]
+        cases = kills[:: 2 if len(kills) > 50 else 1] + step_scenarios.twin_cases(run)
+        cases += step_scenarios.gap_cases(run, places)[::3] + database_scenarios.refused_cases(run, places)[::6]
+        cases += gateway_scenarios.troubled_cases(run) + gateway_scenarios.gateway_killed_cases(run)
+        cases += sending_scenarios.sending_cases(run)[::2] + sending_scenarios.model_cases(run)[::2]
+        cases += load_scenarios.burst_cases(run, 4) + load_scenarios.duplicate_cases(run, 4)
+
+        def break_services() -> None:
+            installation = world.installation
+            for cluster, how in (
+                (installation.platform, signal.SIGQUIT),
+                (installation.engine_cluster, signal.SIGINT),
+            ):
+                time.sleep(6)
+                installation.stop_database(cluster, how)
+                installation.start_database(cluster)
+            installation.restart("engine")
+
+        found["everything else"] = run.wave(cases, at_once=100, meanwhile=break_services)
+
+    cancelled = [case_at(run, place, "cancel") for place in CANCELLED]
+    found["cancelled"] = run.wave(cancelled, at_once=len(cancelled), meanwhile=everything_else)
+    return found

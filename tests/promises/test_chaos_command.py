@@ -1,0 +1,86 @@
+"""`./dev chaos`: what docs say of it, what it remembers, and when it says that a promise was missed."""
+
+import argparse
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.chaos import run
+from local.chaos.findings import Findings
+from local.chaos.scenario import SCENARIOS, Size
+from local.cli import build_parser
+
+DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    return build_parser().parse_args(["chaos", *arguments])
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Findings]:
+    """What each scenario finds: nothing broken, unless a test says otherwise. None is run."""
+    results: dict[str, Findings] = {}
+
+    def pretend(wanted: list[Any], size: Size, kept: run.Results) -> None:
+        for item in wanted:
+            kept.add(item.name, results.setdefault(item.name, Findings(conversations=1, accepted=1)), 1.0)
+
+    monkeypatch.setattr(run, "run_all", pretend)
+    return results
+
+
+def test_docs_name_scenarios_and_commands_that_exist() -> None:
+    text = DOCS.read_text()
+    commands = re.findall(r"^\./dev chaos(.*?)(?:#|$)", text, re.MULTILINE)
+    assert commands
+    for command in commands:
+        named = options(*shlex.split(command)).only or []
+        assert set(named) <= SCENARIOS.keys()
+    assert set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - SCENARIOS.keys() <= {
+        "merge_seconds",
+        "reply_not_delivered",
+    }
+    missing = [name for name in SCENARIOS if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_each_scenario_says_what_it_tries() -> None:
+    assert [item.name for item in SCENARIOS.values() if len(item.promise) < 20] == []
+
+
+def test_kept_promises_are_reported_and_end_with_0(found: dict[str, Findings], tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    assert run.main(options("--json", str(report)), tmp_path) == 0
+    targets = json.loads(report.read_text())["targets"]
+    assert all({"name", "goal", "value", "met"} <= target.keys() and target["met"] for target in targets)
+
+
+@pytest.mark.parametrize("what", ["lost", "doubled", "overlapping", "disordered", "unseen", "usage_wrong", "silent"])
+def test_a_missed_promise_ends_with_1(found: dict[str, Findings], tmp_path: Path, what: str) -> None:
+    found["load"] = Findings(**{what: 1})
+    assert run.main(options(), tmp_path) == 1
+
+
+def test_an_outcome_that_came_too_late_is_a_miss(found: dict[str, Findings], tmp_path: Path) -> None:
+    found["load"] = Findings(slowest=181)
+    assert run.main(options(), tmp_path) == 1
+
+
+def test_what_is_done_is_not_done_again_unless_asked(found: dict[str, Findings], tmp_path: Path) -> None:
+    found["load"] = Findings(lost=1)
+    assert run.main(options("--only", "load"), tmp_path) == 1
+    (results,) = tmp_path.glob("*.jsonl")
+    with results.open("a") as file:
+        file.write('{"name": "dupl')  # killed while it wrote
+    found["load"] = Findings()
+    assert run.main(options("--only", "load"), tmp_path) == 1
+    assert run.main(options("--only", "load", "--fresh"), tmp_path) == 0
+
+
+def test_an_unknown_scenario(tmp_path: Path) -> None:
+    assert run.main(options("--only", "nothing"), tmp_path) == 2
