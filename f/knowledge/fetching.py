@@ -85,7 +85,7 @@ def fetch(url: str, resolver: Resolver = resolve, check: Callable[[str, Resolver
                         raise FetchError("too_large", "the page is larger than 20 MB")
                     if time.monotonic() > deadline:
                         raise FetchError("too_slow", f"the page takes longer than {SECONDS} s", passing=True)
-                return Page(url, response.headers.get("content-type", "").partition(";")[0].strip(), bytes(data))
+                return Page(url, response.headers.get("content-type", ""), bytes(data))
         except httpx.HTTPError as error:
             raise FetchError("no_answer", f"the page does not answer: {type(error).__name__}", passing=True) from error
     raise FetchError("redirects", "the page redirects too often")

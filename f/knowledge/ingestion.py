@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 
 from f.knowledge import languages, queries
 from f.knowledge.chunks import Chunk, search_text, split
+from f.knowledge.documents import Extraction
 from f.knowledge.embeddings import Embedder, as_halfvec
-from f.knowledge.extraction import Extraction
 from f.lib.database import Connection, tenant
 
 #: Passages of one source; more is a library, and one answer needs a document.

@@ -4,7 +4,8 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from f.knowledge import ingestion
-from f.knowledge.extraction import ExtractionError, extract
+from f.knowledge.documents import ExtractionError
+from f.knowledge.extraction import extract
 from f.knowledge.fetching import FetchError, fetch
 from f.knowledge.ingestion import Job, Refused
 from f.lib.database import connect
@@ -40,6 +41,6 @@ def bytes_of(connection, job: Job, source: dict) -> tuple[bytes, str, str]:  # t
         return ingestion.read_file(connection, job, source["file_sha256"]), name, source["content_type"]
     page = fetch(source["url"])
     name = PurePosixPath(urlsplit(page.url).path).name
-    if page.content_type in ("text/html", "application/xhtml+xml") or "." not in name:
-        name = f"{name or 'page'}.html" if "html" in page.content_type else name
+    if "html" in page.content_type:
+        name = "page.html"  # whatever program made it
     return page.data, name, page.content_type

@@ -6,13 +6,12 @@ import re
 from pathlib import PurePath
 from typing import Any
 
+from f.knowledge.documents import CONTENT_TYPES, EXTENSIONS
 from f.lib import http
 
 #: Bodies that Windmill hands over as text; every other one comes in base64.
 AS_TEXT = ("text/plain", "application/xml", "text/xml", "application/json", "application/x-www-form-urlencoded")
 
-ENDINGS = (".txt", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx")
-TYPES = ("text/", "application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
 #: Types that say nothing: then the ending counts alone.
 VAGUE = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
 
@@ -45,5 +44,4 @@ def file_name(name: str, value: Any) -> str:
 
 def is_readable(name: str, content_type: str) -> bool:
     """Whether it is worth trying. What it really is, the ingestion finds out from its bytes."""
-    ending = PurePath(name).suffix.lower()
-    return ending in ENDINGS and (content_type in VAGUE or content_type.startswith(TYPES))
+    return PurePath(name).suffix.lower()[1:] in EXTENSIONS and (content_type in VAGUE or content_type in CONTENT_TYPES)

@@ -41,7 +41,7 @@ def test_a_page_comes_with_its_type(httpserver: HTTPServer):
     httpserver.expect_request("/a").respond_with_response(Response("", 301, {"location": "/b"}))
     httpserver.expect_request("/b").respond_with_data("<p>Hi</p>", content_type="text/html; charset=utf-8")
     page = fetch(f"http://shop.example:{httpserver.port}/a", check=lambda host, resolver: "127.0.0.1")
-    assert (page.url.rsplit("/", 1)[1], page.content_type, page.data) == ("b", "text/html", b"<p>Hi</p>")
+    assert (page.url.rsplit("/", 1)[1], page.content_type, page.data) == ("b", "text/html; charset=utf-8", b"<p>Hi</p>")
 
 
 @pytest.mark.parametrize(("status", "passing"), [(404, False), (500, True), (429, True)])
