@@ -61,7 +61,11 @@ def read(data: bytes, limits: Limits) -> Extraction:
         walk = _Walk(document)
         markdown = walk.markdown()
     except (etree.XMLSyntaxError, zipfile.BadZipFile, KeyError, ValueError, AttributeError, OSError, EOFError) as error:
-        if "huge" in str(error) or "depth" in str(error).lower():
+        said = str(error).lower()
+        # libxml2 has no name for running out of memory at some places.
+        if "memory" in said or said.startswith("unknown error"):
+            raise MemoryError from None
+        if "huge" in said or "depth" in said:
             raise ExtractionError("too_large", "The document is nested too deeply or has too long a text.") from None
         raise ExtractionError("invalid", "The Word document is damaged.") from None
     if not markdown:
@@ -334,28 +338,25 @@ class _Walk:
 
     def _table(self, element: Any, part: Any, within: bool) -> Iterator[str]:
         """A Markdown table; within another one, its cells one after the other."""
-        rows: list[list[str]] = []
+        rows: list[list[list[str]]] = []
         for row in _rows(element):
-            cells: list[str] = []
             before = row.find(f"{W}trPr/{W}gridBefore")
-            cells += [""] * min(int(before.get(W + "val", 0)) if before is not None else 0, 50)
+            cells: list[list[str]] = [[]] * _count(before.get(W + "val") if before is not None else None)
             for cell in _unwrapped(row, W + "tc"):
                 properties = cell.find(W + "tcPr")
                 merged = properties.find(W + "vMerge") if properties is not None else None
                 goes_on = merged is not None and merged.get(W + "val", "continue") == "continue"
-                blocks = () if goes_on else self._blocks(cell, part, within=True)
-                cells.append(" ".join(block.lstrip("#\\ ") for block in blocks))
-                span = _value(properties, "gridSpan") or "1"
-                cells += [""] * min(max(int(span) - 1, 0) if span.isdigit() else 0, 50)
+                cells.append([] if goes_on else list(self._blocks(cell, part, within=True)))
+                cells += [[]] * (_count(_value(properties, "gridSpan")) - 1)
             rows.append(cells)
         if rows and max(len(row) for row in rows) == 1:
             # One column: a frame or a layout, no table.
-            for row in _rows(element):
-                for cell in _unwrapped(row, W + "tc"):
-                    yield from self._blocks(cell, part, within)
-        elif within:
-            yield "; ".join(", ".join(cell for cell in row if cell) for row in rows)
-        elif text := markup.table(rows):
+            yield from (block for row in rows for cell in row for block in cell)
+            return
+        texts = [[" ".join(block.lstrip("#\\ ") for block in cell) for cell in row] for row in rows]
+        if within:
+            yield "; ".join(", ".join(cell for cell in row if cell) for row in texts)
+        elif text := markup.table(texts):
             yield text
 
     # --- properties ---
@@ -445,6 +446,10 @@ def _value(properties: Any, name: str) -> str | None:
 
 def _is_on(element: Any) -> bool:
     return element.get(W + "val", "true") not in ("0", "false", "off")
+
+
+def _count(value: str | None) -> int:
+    return min(int(value), 50) if value and value.isdigit() else 0
 
 
 def _number(properties: Any) -> tuple[str, int] | None:

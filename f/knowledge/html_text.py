@@ -48,13 +48,14 @@ _GROUND = re.compile(r"background(?:-color|-image)?\s*:\s*(?!\s*(?:#fff|white|tr
 _RULE = re.compile(r"([^{}@;]+)\{([^{}]*)\}")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _DEEPEST = 200
+#: More markup than that is data, no article; a second tree of it would not fit into memory.
+_LARGE = 1 << 20
 
 
 def read(data: bytes, limits: Limits, charset: str | None = None) -> Extraction:
     """Raises ExtractionError: invalid, too_large. `charset` is what the server said."""
     if len(data) > limits.html_bytes:
-        most = limits.html_bytes >> 20
-        raise ExtractionError("too_large", f"The page has {len(data) >> 20} MB of markup; at most {most} MB are read.")
+        raise ExtractionError("too_large", f"The page has more than {limits.html_bytes >> 20} MB of markup.")
     stated = _CHARSET.search(data[:4096])
     text, warnings = decode(data, charset or (stated[1].decode("ascii") if stated else None))
     from bs4 import BeautifulSoup  # with lxml, a quarter of a second
@@ -63,6 +64,7 @@ def read(data: bytes, limits: Limits, charset: str | None = None) -> Extraction:
     text = re.sub(r"<!DOCTYPE[^>\[]*\[.*?\]\s*>", "<!DOCTYPE html>", text, count=1, flags=re.DOTALL | re.IGNORECASE)
     try:
         soup = BeautifulSoup(text, "lxml")
+        _refuse_depth(soup)
         title = markup.one_line(soup.title.get_text()) if soup.title else ""
         if hidden := _remove_hidden(soup):
             warnings.append(f"Hidden text was left out ({hidden} places).")
@@ -70,7 +72,7 @@ def read(data: bytes, limits: Limits, charset: str | None = None) -> Extraction:
             element.decompose()
         faq = _is_faq(soup)
         whole = _walked(soup)
-        article = "" if faq else _article(soup)
+        article = "" if faq or len(text) > _LARGE else _article(soup)
     except RecursionError:
         raise ExtractionError("invalid", "The page is nested too deeply.") from None
     markdown = article if _letters(article) >= 0.5 * _letters(whole) else whole
@@ -81,6 +83,16 @@ def read(data: bytes, limits: Limits, charset: str | None = None) -> Extraction:
     if title and not re.search(r"^# ", markdown, re.MULTILINE):
         markdown = f"{markup.heading(1, title)}\n\n{markdown}"
     return Extraction([Page(1, markup.tidy(markdown))], warnings, "html")
+
+
+def _refuse_depth(soup: Any) -> None:
+    """Raise RecursionError before anything is searched: each search goes through all that is below."""
+    depths = {id(soup): 0}
+    for element in soup.descendants:
+        depth = depths[id(element.parent)] + 1
+        depths[id(element)] = depth
+        if depth > _DEEPEST + 50:
+            raise RecursionError
 
 
 def _letters(text: str) -> int:

@@ -10,6 +10,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u3000]+")
 #: Bullets of the Symbol and Wingdings fonts lie in the private use area.
 _PRIVATE = {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "▸", 0xF0FC: "✓", 0xF06F: "○", 0xF076: "•", 0xF0E0: "→"}
+_BULLETS = re.compile("[\uf06f-\uf0fc]")
 _BEGINS_MARKUP = re.compile(r"(?:#{1,6}|[-*+>]|\d{1,9}[.)])(?=\s)")
 _CJK = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _LINKABLE = re.compile(r"(?:https?://|mailto:|tel:)[^\s<>]+", re.IGNORECASE)
@@ -20,7 +21,9 @@ def clean(text: str) -> str:
     """One way to write each text: NFKC, no ligatures, no characters that cannot be seen; line breaks stay."""
     if text.isascii():
         return _CONTROL.sub("", text) if not text.isprintable() else text
-    text = _CONTROL.sub("", _UNSEEN.sub("", text.translate(_PRIVATE)))
+    if _BULLETS.search(text):
+        text = text.translate(_PRIVATE)
+    text = _CONTROL.sub("", _UNSEEN.sub("", text))
     # What is composed of several may hold such characters once more.
     return _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
 

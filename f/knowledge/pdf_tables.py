@@ -48,7 +48,7 @@ def rulings(boxes: Iterable[tuple[Box, bool]], page: Box) -> tuple[list[Ruling],
 
 def find(across: list[Ruling], down: list[Ruling], words: Callable[[], Sequence[Word]], seconds: float) -> list[Table]:
     """Tables, from top to bottom. `words` is asked for only where lines suggest a table. Raises TooSlow."""
-    if len(across) < 2 or len(across) + len(down) < 4:
+    if len(across) < 2 or len(across) + len(down) < 3:
         return []
     if len(across) + len(down) > MOST_RULINGS:
         raise TooSlow

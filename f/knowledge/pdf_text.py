@@ -21,6 +21,8 @@ BOLD = 16
 SMALLEST = 3.0
 #: Differences of a colour, of 255, that can hardly be seen.
 UNSEEN = 16
+#: A page with more texts on more grounds is drawn, and all of its text looked at.
+MOST_COMPARISONS = 500_000
 #: A page that is mostly a picture and has fewer characters has not been read by anybody.
 SCAN_CHARACTERS = 25
 
@@ -85,8 +87,6 @@ def read(data: bytes, limits: Limits) -> Extraction:
 
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
-    # Decoded pictures and fonts are kept up to this size.
-    pymupdf.TOOLS.store_shrink(100)
     try:
         document = pymupdf.open(stream=data, filetype="pdf")
         if document.needs_pass:
@@ -218,20 +218,32 @@ class View:
         self.recognised = False
         self.unreadable = 0
         self.directions: Counter[tuple[int, int]] = Counter()
+        #: One picture is the whole page, so all invisible text on it is what a scanner recognised.
+        self._recognised_everywhere = False
         self._pixels: Any = None
         self._pictures: list[Box] | None = None
-        fills = [v for v in vectors if not v["stroked"] and v["alpha"] > 128]
-        #: What may cover text or be its ground: where in the order of drawing, and what colour.
-        self.fills = [(v["number"], v["bbox"], _channels(v["color"])) for v in fills]
+        #: What may cover text or be its ground: where in the order of drawing, and what colour; by strips of the page.
+        self.fills: dict[int, list[tuple[int, Box, tuple[int, int, int]]]] = {}
+        self._comparisons = 0
+        self._strip = max(self.height / 50, 1.0)
+        for vector in vectors:
+            if not vector["stroked"] and vector["alpha"] > 128:
+                fill = (vector["number"], vector["bbox"], _channels(vector["color"]))
+                first, last = (int(min(max(y, 0), self.height) / self._strip) for y in fill[1][1::2])
+                for strip in range(first, last + 1):
+                    self.fills.setdefault(strip, []).append(fill)
 
     def shows(self, span: dict[str, Any], block: int) -> bool:
         """Whether a reader sees `span`, the spans of which block `block` are."""
         box = span["bbox"]
+        if self._recognised_everywhere and not span["char_flags"] & (FILLED | STROKED | CLIPPING):
+            return True
         if box[2] <= self.box[0] or box[0] >= self.box[2] or box[3] <= self.box[1] or box[1] >= self.box[3]:
             return False
         if not span["char_flags"] & (FILLED | STROKED | CLIPPING):
             # Neither filled nor stroked: the text under a scan, or text that hides.
             on_picture = any(_mostly_inside(box, picture) for picture in self.pictures())
+            self._recognised_everywhere = any(_covers(picture, self.box) for picture in self.pictures())
             self.recognised = self.recognised or on_picture
             return on_picture
         if span["size"] < SMALLEST or span["alpha"] < UNSEEN:
@@ -243,7 +255,11 @@ class View:
         if min(colour) >= 200:
             return True
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        for number, (x0, y0, x1, y1), fill in self.fills:
+        near = self.fills.get(int(y / self._strip), ())
+        self._comparisons += len(near)
+        if self._comparisons > MOST_COMPARISONS:
+            return True
+        for number, (x0, y0, x1, y1), fill in near:
             if x0 <= x <= x1 and y0 <= y <= y1:
                 if number > block:
                     return True
@@ -291,6 +307,10 @@ def _channels(colour: int) -> tuple[int, int, int]:
 def _mostly_inside(box: Box, other: Box) -> bool:
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return other[0] <= x <= other[2] and other[1] <= y <= other[3]
+
+
+def _covers(box: Box, page: Box) -> bool:
+    return box[0] <= page[0] + 2 and box[1] <= page[1] + 2 and box[2] >= page[2] - 2 and box[3] >= page[3] - 2
 
 
 def _lines(blocks: list[dict[str, Any]], view: View, links: list[tuple[Box, str]]) -> list[Line]:

@@ -14,6 +14,8 @@ def read(data: bytes, limits: Limits, charset: str | None = None) -> Extraction:
     """Text and Markdown as they are, in one page."""
     text, warnings = decode(data, charset)
     markdown = tidy(text)
+    if len(markdown) > limits.characters:
+        raise ExtractionError("too_large", "The file has too much text.")
     if not markdown:
         raise ExtractionError("invalid", "The file has no text.")
     return Extraction([Page(1, markdown)], warnings)
@@ -30,7 +32,7 @@ def decode(data: bytes, charset: str | None = None) -> tuple[str, list[str]]:
     try:
         return data.decode("utf-8"), []
     except UnicodeDecodeError as error:
-        cut_off = error.start >= len(data) - 3
+        cut_off = error.reason == "unexpected end of data"
     if cut_off:
         return data.decode("utf-8", errors="ignore"), ["The text ends in the middle of a character."]
     text = _claimed(data, charset)
