@@ -236,10 +236,15 @@ def _metadata(_: argparse.Namespace) -> int:
 
 
 def _lock(_: argparse.Namespace) -> int:
-    command = [uv(), "pip", "compile", "pyproject.toml", "--group", "dev", "--generate-hashes", "--universal"]
-    command += ["--python-version", "3.11", "--quiet", "--no-emit-index-url"]
-    command += ["--custom-compile-command", "./dev lock", "--output-file", "requirements.lock", "--upgrade"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    command = [uv(), "pip", "compile", "--generate-hashes", "--universal", "--python-version", "3.11", "--quiet"]
+    command += ["--no-emit-index-url", "--custom-compile-command", "./dev lock", "--upgrade"]
+    for scope in (
+        ["pyproject.toml", "--group", "dev", "--output-file", "requirements.lock"],
+        ["--group", "image", "--constraints", "requirements.lock", "--output-file", "docker/requirements.lock"],
+    ):
+        if status := subprocess.run([*command, *scope], cwd=ROOT, check=False).returncode:
+            return status
+    return 0
 
 
 def _push(options: argparse.Namespace) -> int:
