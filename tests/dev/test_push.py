@@ -454,7 +454,8 @@ def test_the_smoke_test_runs_what_the_schedules_start(settled: Pusher) -> None:
     assert "smoke test: f/ops/sweep works" in settled(smoke_test=True, check=True)
     runs = {path.split("/jobs/run_wait_result/p/")[1]: body for _, path, body in settled.windmill.changes}
     assert runs["f/ops/sweep"] == {"database": "$res:f/lib/database"}
-    assert runs.keys() <= {yaml.safe_load(path.read_text())["script_path"] for path in ROOT.glob("f/**/*.schedule.yaml")}
+    schedules = [yaml.safe_load(path.read_text()) for path in ROOT.glob("f/**/*.schedule.yaml")]
+    assert runs.keys() <= {schedule["script_path"] for schedule in schedules}
     settled.windmill.failing.add("f/ops/sweep")
     with pytest.raises(PushError, match=r"smoke test: f/ops/sweep failed: .*connection refused"):
         settled(smoke_test=True)
