@@ -107,7 +107,8 @@ def converse(stack: RunningStack, model_number: str) -> list[str]:
     status = {"id": "wamid.x", "status": "failed", "recipient_id": gone.wa_id, "errors": [{"code": 1, "title": WORD}]}
     assert gone.post(gone.event("messages", {"statuses": [status | {"biz_opaque_callback_data": WORD}]})) == 200
     assert gone.post(gone.event("history", {"history": [{"threads": [{"id": gone.wa_id, "text": WORD}]}]})) == 200
-    assert plain.outcomes(*wamids, late, odd["id"])
+    # A message whose first step had failed waits for the person's earlier ones first.
+    assert plain.outcomes(*wamids, late, odd["id"], seconds=120)
     people = (plain, refused, later, stored_late, unheard, strange, gone, modelled)
     return [WORD, NAME, KEY, *(person.wa_id for person in people)]
 

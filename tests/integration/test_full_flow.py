@@ -63,9 +63,9 @@ class Person:
         until(lambda: len(shown()) >= at_least)
         return shown()
 
-    def outcomes(self, *wamids: str) -> list[tuple[str, str]]:
+    def outcomes(self, *wamids: str, seconds: float = SECONDS) -> list[tuple[str, str]]:
         """How these messages ended; waits until all have."""
-        until(lambda: len(self.ended(*wamids)) == len(wamids))
+        until(lambda: len(self.ended(*wamids)) == len(wamids), seconds)
         return self.ended(*wamids)
 
     def ended(self, *wamids: str) -> list[tuple[str, str]]:
@@ -79,8 +79,8 @@ class Person:
         return [found[wamid] for wamid in wamids if wamid in found]
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
