@@ -196,7 +196,7 @@ class _Look:
                 self.note("silent", f"part {part['id']} is still {part['state']}")
         order = {message.token: place for place, message in enumerate(self.case.messages)}
         places = [order[token] for message in shown for token in answered_by(message) if token in order]
-        if any(b < a for a, b in pairwise(places)):
+        if self.case.ordered and any(self.comes_before(b, a) for a, b in pairwise(places)):
             self.note("disordered", f"answered in the order {places}")
         if self.case.burst:
             self.found.bursts += 1
@@ -204,6 +204,11 @@ class _Look:
             replies = [set(answered_by(message)) for message in shown if answered_by(message)]
             if replies != [wanted]:
                 self.note("unseen", f"{len(replies)} replies to {len(wanted)} messages: {replies}")
+
+    def comes_before(self, place: int, other: int) -> bool:
+        """Whether the message at `place` was certainly written before the one at `other`."""
+        first, second = self.case.messages[place], self.case.messages[other]
+        return place < other and not (self.case.side_by_side and int(first.sent_at) == int(second.sent_at))
 
     def at_turns(self, turns: list[dict[str, Any]]) -> None:
         for before, after in pairwise(turns):

@@ -36,6 +36,12 @@ class Message:
     accepted_at: float = 0.0
 
 
+def seconds_apart(messages: Sequence[Message]) -> float:
+    """Between the first and the last message that the gateway took."""
+    times = [message.accepted_at for message in messages]
+    return max(times) - min(times)
+
+
 @dataclass(eq=False)
 class Case:
     """One conversation and what is done to it. The flags say what may be otherwise than on a calm day."""
@@ -51,6 +57,10 @@ class Case:
     fallback: bool = False
     #: All messages have to be in one reply.
     burst: bool = False
+    #: Its messages are delivered side by side: Meta's time counts whole seconds, so those of one second have no order.
+    side_by_side: bool = False
+    #: The replies have to follow the order in which the person wrote.
+    ordered: bool = True
     #: No status tells what became of the replies.
     statuses: bool = True
     #: Its turn has one effect by a tool.

@@ -98,6 +98,18 @@ def test_answers_against_the_order_of_messages(told: Told) -> None:
     assert told.examine().disordered == 1
 
 
+@pytest.mark.parametrize(("second", "disordered"), [(9.9, 0), (10.0, 1)])
+def test_messages_side_by_side_have_an_order_only_from_second_to_second(
+    told: Told, second: float, disordered: int
+) -> None:
+    told.write("tk2", "w2")
+    told.case.messages[1].sent_at = second
+    told.case.side_by_side = True
+    told.events.append(told.event("w2", "t1"))
+    told.shown = [told.reply("p1", "tk2", "tk1")]
+    assert told.examine().disordered == disordered
+
+
 def test_turns_and_calls_that_overlap(told: Told) -> None:
     told.turns = [told.turn("t1", 10, 20), told.turn("t2", 15, 25)]
     assert told.examine().overlapping == 1
