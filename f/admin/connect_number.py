@@ -37,9 +37,7 @@ def main(
     organisation: 409. Connecting again changes chatbot and token. The token becomes a secret variable of Windmill.
     """
     with open_desk("connect_number", request) as desk:
-        token = http.text(
-            "access_token", http.secret("access_token", access_token), most=1000, pattern="[!-~]+", what="one word"
-        )
+        token = http.text("access_token", access_token, most=1000, pattern="[!-~]+", what="one word")
         api = get_resource(CLOUD_API)
         values = {
             "organization_id": desk.organization(organization),

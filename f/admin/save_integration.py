@@ -41,7 +41,6 @@ def main(
     """
     with open_desk("save_integration", request) as desk:
         organization_id = desk.organization(organization)
-        token = http.secret("credential", credential)
         given: dict[str, Any] = {}
         if kind is not None:
             given["kind"] = http.choice("kind", kind, ("own", "mcp"))
@@ -49,8 +48,9 @@ def main(
             given["url"] = http.public_url("url", url)
         if is_enabled is not None:
             given["is_enabled"] = http.flag("is_enabled", is_enabled)
-        if token is not None:
-            token = http.text("credential", token, most=4000, pattern="[!-~]+", what="one word")
+        token = None
+        if credential is not None:
+            token = http.text("credential", credential, most=4000, pattern="[!-~]+", what="one word")
         if (chatbot is None) != (tools is None):
             raise http.invalid("tools", "and chatbot are only of use together")
         keys = {

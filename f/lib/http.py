@@ -6,7 +6,8 @@ A script of a route serves a form in Windmill as well. There its arguments are t
 - as JSON *text*, since Windmill resolves `$var:` and `$res:` in arguments at every depth, and what somebody
   sends must not fetch a secret. For the same reason only the raw text of a body is read, and an error never
   repeats what was sent.
-- without secrets: those stay in this process, which Windmill ends with the job. They are never stored.
+- without secrets, and without what came in the address, where Windmill has followed references already: those
+  stay in this process, which Windmill ends with the job, and are never stored.
 """
 
 import functools
@@ -30,7 +31,8 @@ UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 #: What no text may hold: control characters but for tab and line feed, and halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
-_secrets: dict[str, Any] = {}
+#: Arguments of this process' request that no run may keep.
+_unstored: dict[str, Any] = {}
 
 
 class ApiError(Exception):
@@ -54,24 +56,26 @@ def invalid(name: str, why: str) -> ApiError:
 
 
 def request_of(event: dict[str, Any], accepted: Collection[str], secrets: Collection[str] = ()) -> dict[str, Any]:
-    """What `main` gets on the route: who calls (the hash of the key) and the arguments, without `secrets`.
+    """What a run keeps of a request: who calls (the hash of the key) and the body's arguments but for `secrets`.
 
-    Never raises: what is wrong with the request is its `problem`, told once the caller is known.
+    Query, then body, then path: the later one counts. Never raises: what is wrong with the request is its
+    `problem`, told once the caller is known.
     """
-    _secrets.clear()
+    _unstored.clear()
     problem = None
-    arguments: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     try:
-        arguments = {**(event.get("query") or {}), **_body(event), **(event.get("params") or {})}
-        if unknown := arguments.keys() - set(accepted):
+        query, stored, path = event.get("query") or {}, _body(event), event.get("params") or {}
+        _unstored.update({**{name: query[name] for name in query.keys() - stored.keys()}, **path})
+        if unknown := (stored.keys() | _unstored.keys()) - set(accepted):
             names = ", ".join(sorted(name for name in unknown if re.fullmatch(r"\w{1,40}", name))) or "some"
             problem = f"unknown arguments: {names}; known are {', '.join(sorted(accepted))}"
+        for name in stored.keys() & (set(secrets) | path.keys()):
+            value = stored.pop(name)
+            _unstored.setdefault(name, value)
     except (ValueError, RecursionError):
         problem = "the body must be a JSON object"
-    for name in secrets:
-        if name in arguments:
-            _secrets[name] = arguments.pop(name)
-    return {"key_hash": key_hash(event), "arguments": json.dumps(arguments), "problem": problem}
+    return {"key_hash": key_hash(event), "arguments": json.dumps(stored), "problem": problem}
 
 
 def _body(event: dict[str, Any]) -> dict[str, Any]:
@@ -98,11 +102,6 @@ def key_hash(event: dict[str, Any]) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest() if scheme.lower() == "bearer" and key else ""
 
 
-def secret(name: str, given: Any) -> Any:
-    """The secret argument `name`: what the form gave, else what came in this process' request."""
-    return _secrets.get(name) if given is None else given
-
-
 def accepted_by(main: Callable[..., Any]) -> list[str]:
     """The arguments that a caller of the route may give to the script `main`."""
     return [name for name in inspect.signature(main).parameters if name != "request"]
@@ -123,7 +122,7 @@ def answering(status: int = 200) -> Callable[[Callable[P, dict[str, Any]]], Call
             if request is None:
                 return main(*args, **kwargs)
             try:
-                sent = json.loads(request["arguments"])
+                sent = {**_unstored, **json.loads(request["arguments"])}
                 return _answer(status, main(**{**dict.fromkeys(names), **_only(sent, names)}, request=request))  # type: ignore[call-arg]
             except ApiError as error:
                 if error.status >= 500:

@@ -181,8 +181,8 @@ def test_what_is_over_before_it_was_told_is_not_told(office):
 
 def test_an_incident_is_a_few_messages(office):
     office.add_webhook()
-    for _ in range(40):
-        office.alert("message_without_outcome", subject=str(uuid4().int)[:5])
+    for number in range(40):
+        office.alert("message_without_outcome", subject=f"subject {number}")
     office.run()
     office.alert()
     assert office.run()["told"] == 0, "the channel rests"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,27 @@ def event(raw: str = "", **parts: Any) -> dict[str, Any]:
     return {"raw_string": raw, "body": {}, "params": {}, "query": {}, "headers": {}, **parts}
 
 
-def test_arguments_come_as_text_from_query_body_and_path_in_this_order() -> None:
-    made = http.request_of(event('{"a": 1, "b": 2}', query={"a": "q", "c": "q"}, params={"b": "p"}), ["a", "b", "c"])
-    assert json.loads(made["arguments"]) == {"a": 1, "b": "p", "c": "q"}
+@http.answering()
+def echo(a: Any = None, b: Any = None, c: Any = None, token: Any = None, request: dict | None = None) -> dict:
+    return {"a": a, "b": b, "c": c, "token": token}
+
+
+def heard(raw: str = "", secrets: Collection[str] = (), **parts: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run keeps of a request, and what the script was given."""
+    made = http.request_of(event(raw, **parts), http.accepted_by(echo), secrets)
+    return made, echo(request=made)["result"]
+
+
+def test_arguments_come_from_query_body_and_path_in_this_order() -> None:
+    made, given = heard('{"a": 1, "b": 2}', query={"a": "q", "c": "q"}, params={"b": "p"})
+    assert given == {"a": 1, "b": "p", "c": "q", "token": None}
     assert made["problem"] is None
+
+
+def test_a_run_keeps_nothing_of_the_address_where_windmill_has_followed_references() -> None:
+    made, given = heard('{"b": 2}', query={"a": "hush"}, params={"c": "hush"})
+    assert given == {"a": "hush", "b": 2, "c": "hush", "token": None}
+    assert "hush" not in json.dumps(made)
 
 
 def test_a_body_is_read_from_its_text_alone_since_windmill_follows_references_in_the_rest() -> None:
@@ -40,12 +58,11 @@ def test_unknown_arguments_are_named_unless_their_names_are_odd() -> None:
 
 
 def test_secrets_stay_in_the_process_that_got_them() -> None:
-    made = http.request_of(event('{"token": "hush", "a": 1}'), ["a", "token"], ["token"])
+    made, given = heard('{"token": "hush", "a": 1}', ["token"])
+    assert given["token"] == "hush"
     assert "hush" not in json.dumps(made)
-    assert http.secret("token", None) == "hush"
-    assert http.secret("token", "from the form") == "from the form"
-    http.request_of(event(), ["a", "token"], ["token"])
-    assert http.secret("token", None) is None
+    assert heard('{"a": 1}', ["token"])[1]["token"] is None, "the next request has its own"
+    assert heard('{"token": "body"}', ["token"], params={"token": "path"})[1]["token"] == "path"
 
 
 @pytest.mark.parametrize("name", ["authorization", "Authorization"])
