@@ -19,6 +19,10 @@ from f.whatsapp.leases import take_lease
 #: attempts (30 s and a tenth), so that what the person wrote before is there.
 LATE_SECONDS = 40
 
+#: On a busy installation the rest of a burst comes later, as its first message does: a turn waits by what that was
+#: behind. A delay up to the first of these seconds is that of any run, and more than the second is not waited for.
+BEHIND_SECONDS = (1, 10)
+
 #: An attempt that failed is at least 2 s ago, the first pause of the flow's retry, and at most as long as all of it.
 LATE_AGES = (timedelta(seconds=1.5), timedelta(hours=1))
 
@@ -37,7 +41,7 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
     """
     job_id = os.environ.get("WM_FLOW_JOB_ID") or os.environ["WM_JOB_ID"]
     with connect(database) as connection:
-        late = False
+        late, behind = False, 0.0
         if delivery is not None:
             inbound = parse_message(delivery)
             found = store(connection, inbound, job_id)
@@ -45,9 +49,12 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
                 return found
             conversation = found
             late = is_late(inbound, job_id)
+            behind = (datetime.now(UTC) - inbound.received_at).total_seconds()
         if conversation is None:
             raise ValueError("give either `delivery` or `conversation`")
-        return begin_turn(connection, conversation["organization_id"], conversation["conversation_id"], job_id, late)
+        return begin_turn(
+            connection, conversation["organization_id"], conversation["conversation_id"], job_id, late, behind
+        )
 
 
 def is_late(inbound: Inbound, job_id: str) -> bool:
@@ -137,8 +144,14 @@ def outcome_at_once(inbound: Inbound, is_active: bool, mode: str) -> tuple[str |
 
 
 def begin_turn(
-    connection: Connection, organization_id: str, conversation_id: str, job_id: str, late: bool = False
+    connection: Connection,
+    organization_id: str,
+    conversation_id: str,
+    job_id: str,
+    late: bool = False,
+    behind: float = 0,
 ) -> dict[str, Any]:
+    """Take the lease, if it is free. `behind`: seconds between gateway and here."""
     with tenant(connection, organization_id):
         turn = take_lease(connection, organization_id, conversation_id, job_id)
         if turn is None:
@@ -155,10 +168,16 @@ def begin_turn(
     return {
         "state": "working",
         "turn": turn.parameters,
-        "merge_seconds": LATE_SECONDS if late else float(settings["merge_seconds"]),
+        "merge_seconds": LATE_SECONDS if late else merge_seconds(float(settings["merge_seconds"]), behind),
         "access_token_path": settings["access_token_path"],
         "model_resources": settings["model_resources"],
     }
+
+
+def merge_seconds(setting: float, behind: float) -> float:
+    """Seconds to wait for the rest of a burst; none for a chatbot that does not merge."""
+    usual, most = BEHIND_SECONDS
+    return round(setting + min(max(behind - usual, 0), most), 1) if setting else 0
 
 
 def store_unrouted(connection: Connection, inbound: Inbound, job_id: str, reason: str) -> dict[str, Any]:

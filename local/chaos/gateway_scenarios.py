@@ -50,13 +50,6 @@ def troubled_cases(run: Run) -> list[Case]:
             world.accepted([message])
         world.deliver(case, [message])
 
-    def reordered(case: Case) -> None:
-        messages = [world.compose(case, ago=30 - n) for n in range(4)]
-        for message in reversed(messages):
-            world.deliver(case, [message])
-        # What comes after its successor has been answered cannot be answered before it.
-        case.burst = case.ordered = seconds_apart(messages) < 1
-
     def old(case: Case) -> None:
         world.deliver(case, [world.compose(case, ago=6 * DAY)])
         world.deliver(case, case.messages)
@@ -69,8 +62,20 @@ def troubled_cases(run: Run) -> list[Case]:
         "twenty at once": twenty_at_once,
         "six days old": old,
     }
-    cases += [world.case(name, act) for name, act in acts.items() for _ in range(few)]
-    return cases + [world.case("reordered", reordered) for _ in range(few)]
+    return cases + [world.case(name, act) for name, act in acts.items() for _ in range(few)]
+
+
+def reordered_cases(run: Run) -> list[Case]:
+    world = run.world
+
+    def reordered(case: Case) -> None:
+        messages = [world.compose(case, ago=30 - n) for n in range(4)]
+        for message in reversed(messages):
+            world.deliver(case, [message])
+        # What comes after its successor has been answered cannot be answered before it.
+        case.burst = case.ordered = seconds_apart(messages) < 1
+
+    return [world.case("reordered", reordered) for _ in range(run.size.share(1 / 300))]
 
 
 @scenario()
@@ -78,7 +83,7 @@ def gateway_and_engine_disagree(run: Run) -> Findings:
     """What the gateway answered with 200 is answered once, in order: the engine is slow, down, or answers 400 and 500
     for its own reasons, answers get lost, one of three messages is not queued, deliveries are split anew, repeated
     twenty times at once, six days old, reordered."""
-    return run.wave(troubled_cases(run))
+    return run.wave(troubled_cases(run) + reordered_cases(run))
 
 
 def gateway_killed_cases(run: Run) -> list[Case]:

@@ -31,7 +31,7 @@ def run_short(world: World) -> dict[str, Findings]:
         cases += step_scenarios.gap_cases(run, places)[::3] + database_scenarios.refused_cases(run, places)[::6]
         cases += gateway_scenarios.troubled_cases(run) + gateway_scenarios.gateway_killed_cases(run)
         cases += sending_scenarios.sending_cases(run)[::2] + sending_scenarios.model_cases(run)[::2]
-        cases += load_scenarios.burst_cases(run, 4) + load_scenarios.duplicate_cases(run, 4)
+        cases += load_scenarios.duplicate_cases(run, 4)
 
         def break_services() -> None:
             installation = world.installation
@@ -46,6 +46,9 @@ def run_short(world: World) -> dict[str, Findings]:
 
         found["everything else"] = run.wave(cases, at_once=100, meanwhile=break_services)
 
+    # What makes one turn of several messages is promised while the database answers.
+    bursts = load_scenarios.burst_cases(run, 6) + gateway_scenarios.reordered_cases(run)
+    found["bursts"] = run.wave(bursts, at_once=len(bursts))
     cancelled = [case_at(run, place, "cancel") for place in CANCELLED]
     found["cancelled"] = run.wave(cancelled, at_once=len(cancelled), meanwhile=everything_else)
     return found

@@ -8,9 +8,6 @@ import pytest
 from local.chaos.run import own_world, targets
 from local.chaos.short import run_short
 
-#: Three minutes, and two of these are missed at present: see docs/reliability.md.
-pytestmark = pytest.mark.slow
-
 PROMISES = [
     "accepted messages lost",
     "double replies in duplicate and kill runs",
