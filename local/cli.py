@@ -1,6 +1,7 @@
 """The verbs of `./dev`."""
 
 import argparse
+import json
 import os
 import runpy
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 from psycopg.conninfo import make_conninfo
 
 from db import backup, manage, server, verify
+from f.knowledge.documents import ExtractionError, Limits
+from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, bootstrap, check, control, database, metadata, push, say
+from local import admin, bootstrap, check, control, database, evaluation, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -33,6 +36,7 @@ EXPECTED = (
     WindmillError,
     StackError,
     say.SayError,
+    evaluation.EvaluationError,
     admin.AdminError,
 )
 
@@ -92,9 +96,15 @@ def build_parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--hours", type=float, default=1, help="how long it is good for (default: %(default)s, at most 24)"
     )
+    extracts = verb("extract", _extract, "show what the bots would know of a document, as Markdown")
+    extracts.add_argument("file", type=Path, metavar="FILE", help="PDF, DOCX, HTML, Markdown or text, at most 20 MB")
+    extracts.add_argument("--json", action="store_true", help="pages and warnings as JSON")
     verb("env", _env, "addresses, ids and secrets of this installation as shell variables")
     verb("test", _test, "run the tests; further arguments go to pytest", takes_rest=True).add_argument(
         "--all", action="store_true", help="the slow tests as well"
+    )
+    evaluation.add_arguments(
+        verb("eval", _eval, "how well the knowledge finds what it was told; 1 when a target is missed")
     )
     _add_chaos(verb("chaos", _chaos, "break the system on purpose and report which promises it keeps"))
     verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")
@@ -199,6 +209,30 @@ def _mcp_token(options: argparse.Namespace) -> int:
     with database.reachable(running.settings if running else settings, credentials) as databases:
         caller = database.caller(databases.owner_url, options.chatbot, options.contact)
     print(sign(caller, credentials.mcp_signing_key, options.hours * 3600))
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    return evaluation.main(options, load(full_environment()).data_dir)
+
+
+def _extract(options: argparse.Namespace) -> int:
+    try:
+        with options.file.open("rb") as file:
+            # One byte more than is allowed is enough to know.
+            extraction = extract(file.read(Limits().file_bytes + 1), options.file.name)
+    except OSError as error:
+        print(f"dev: {options.file}: {error.strerror}", file=sys.stderr)
+        return 1
+    except ExtractionError as error:
+        print(json.dumps(error.as_dict(), ensure_ascii=False))
+        return 1
+    if options.json:
+        print(json.dumps(extraction.as_dict(), ensure_ascii=False))
+        return 0
+    print(extraction.markdown)
+    for warning in extraction.warnings:
+        print(f"dev: {warning}", file=sys.stderr)
     return 0
 
 

@@ -52,7 +52,11 @@ create table plans (
   name text not null,
   monthly_messages integer not null check (monthly_messages >= 0),
   monthly_tokens bigint not null check (monthly_tokens >= 0),
-  daily_messages_per_contact integer not null check (daily_messages_per_contact >= 0)
+  daily_messages_per_contact integer not null check (daily_messages_per_contact >= 0),
+  knowledge_sources integer not null default 20 check (knowledge_sources >= 0),
+  knowledge_pages integer not null default 300 check (knowledge_pages >= 0),
+  knowledge_bytes bigint not null default 52428800 check (knowledge_bytes >= 0),
+  daily_ingestions integer not null default 50 check (daily_ingestions >= 0)
 );
 
 create table organizations (
@@ -108,12 +112,20 @@ create table chatbots (
       '$[*] ? (@.provider == "demo" || (@.provider == "openai" || @.provider == "gemini")
                && @.name.type() == "string" && @.resource_path like_regex "^[fu]/[A-Za-z0-9_]+/[A-Za-z0-9_/]+$")'))),
   merge_seconds numeric not null default 2 check (merge_seconds between 0 and 20),
+  embedding_model text not null default 'multilingual-e5-small',
+  embedding_dimensions integer not null default 384,
+  embedding_resource_path text,
+  cites_sources boolean not null default true,
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   handoff_minutes integer not null default 720 check (handoff_minutes between 1 and 43200),
   primary key (organization_id, id),
   unique (organization_id, slug),
+  constraint chatbots_embedding_check check (
+    (embedding_model, embedding_dimensions) in (('multilingual-e5-small', 384))
+    or (embedding_model, embedding_dimensions) in (('text-embedding-3-small', 512), ('text-embedding-3-small', 1536))
+       and embedding_resource_path is not null),
   check (model_provider = 'demo' or model_resource_path is not null)
 );
 comment on column chatbots.facts is 'What the bot knows without documents: [{"topic", "text"}].';
@@ -125,6 +137,10 @@ comment on column chatbots.fallback_models is
   'Models that stand in, in order: [{"provider", "name", "resource_path"}].';
 comment on column chatbots.max_seconds is 'Cap of one turn, like max_steps (answers of a model), max_tokens and max_cost.';
 comment on column chatbots.max_cost is 'In the currency of model_prices; null: no cap.';
+comment on column chatbots.embedding_model is
+  'What finds passages by meaning; after a change the chatbot''s sources are embedded again, by themselves.';
+comment on column chatbots.embedding_resource_path is 'Windmill resource with the key; none for the local model.';
+comment on column chatbots.cites_sources is 'Whether an answer from documents ends with their names.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
 comment on column chatbots.handoff_minutes is 'How long the bot stays silent after a person of the business wrote.';
 
@@ -601,6 +617,168 @@ create unique index notifications_one_pending on notifications (organization_id,
 create index notifications_turn on notifications (organization_id, turn_id);
 comment on table notifications is 'What people are to be told; f/ops/notify delivers it.';
 
+-- Knowledge ------------------------------------------------------------------------------------
+create table source_files (
+  organization_id uuid not null references organizations,
+  sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'),
+  bytes bytea not null check (octet_length(bytes) <= 20971520),
+  size integer not null generated always as (octet_length(bytes)) stored,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, sha256)
+);
+comment on table source_files is 'What was uploaded, once however many sources have the same bytes; gone with the last.';
+
+create table knowledge_sources (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  chatbot_id uuid not null,
+  kind text not null check (kind in ('file', 'url', 'text')),
+  name text not null check (char_length(name) between 1 and 200),
+  url text,
+  content_type text not null default '',
+  file_sha256 text,
+  wanted_language text,
+  language text,
+  state text not null default 'pending' check (state in ('pending', 'reading', 'embedding', 'ready', 'failed')),
+  progress_done integer not null default 0,
+  progress_total integer not null default 0,
+  error_code text,
+  error_message text,
+  warnings jsonb not null default '[]' check (jsonb_typeof(warnings) = 'array'),
+  wanted_version integer not null default 1,
+  version integer,
+  embedding_model text,
+  content_hash text,
+  pages integer not null default 0,
+  chunks integer not null default 0,
+  attempts integer not null default 0,
+  touched_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (organization_id, id),
+  unique (organization_id, chatbot_id, file_sha256),
+  unique (organization_id, chatbot_id, url),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
+  foreign key (organization_id, file_sha256) references source_files (organization_id, sha256),
+  check ((kind = 'url') = (url is not null) and (kind = 'url') = (file_sha256 is null)),
+  check ((state = 'failed') = (error_code is not null) and (error_code is null) = (error_message is null))
+);
+create index knowledge_sources_open on knowledge_sources (touched_at) where state not in ('ready', 'failed');
+create index knowledge_sources_file on knowledge_sources (organization_id, file_sha256);
+comment on column knowledge_sources.wanted_version is 'The version that is being made, or was made last.';
+comment on column knowledge_sources.version is
+  'The version that customers get answers from; null before the first. A failed attempt leaves it as it is.';
+comment on column knowledge_sources.embedding_model is 'Of that version: model/dimensions.';
+comment on column knowledge_sources.attempts is 'Runs of the wanted version.';
+comment on column knowledge_sources.touched_at is 'When a run last got on; one that stands still is taken up again.';
+
+create table source_versions (
+  organization_id uuid not null references organizations,
+  source_id uuid not null,
+  version integer not null,
+  outcome text check (outcome in ('ready', 'unchanged', 'failed', 'superseded')),
+  error_code text,
+  content_hash text,
+  embedding_model text,
+  language text,
+  pages integer not null default 0,
+  chunks integer not null default 0,
+  embedded integer not null default 0,
+  created_at timestamptz not null default now(),
+  settled_at timestamptz,
+  primary key (organization_id, source_id, version),
+  foreign key (organization_id, source_id) references knowledge_sources (organization_id, id) on delete cascade,
+  check ((outcome is null) = (settled_at is null))
+);
+comment on column source_versions.embedded is 'Chunks that had to be embedded; the others were known.';
+
+create table staged_chunks (
+  organization_id uuid not null references organizations,
+  source_id uuid not null,
+  version integer not null,
+  position integer not null,
+  headings text[] not null,
+  page integer,
+  body text not null,
+  content_hash text not null,
+  terms tsvector not null,
+  embedding halfvec,
+  is_reused boolean not null default false,
+  primary key (organization_id, source_id, version, position),
+  foreign key (organization_id, source_id, version)
+    references source_versions (organization_id, source_id, version) on delete cascade
+);
+comment on table staged_chunks is 'A version while it is made: nobody finds it. All of it moves to document_chunks at once.';
+
+create table document_chunks (
+  organization_id uuid not null references organizations,
+  id bigint generated always as identity,
+  chatbot_id uuid not null,
+  source_id uuid not null,
+  version integer not null,
+  position integer not null,
+  headings text[] not null,
+  page integer,
+  body text not null,
+  content_hash text not null,
+  length integer not null,
+  embedding_model text not null,
+  embedding halfvec not null,
+  primary key (organization_id, id),
+  unique (organization_id, source_id, position),
+  foreign key (organization_id, source_id) references knowledge_sources (organization_id, id) on delete cascade
+);
+create index document_chunks_of_chatbot on document_chunks (organization_id, chatbot_id) include (length);
+create index document_chunks_content on document_chunks (organization_id, content_hash);
+-- One for each dimension that chatbots_embedding_check allows. A search uses them for large chatbots only.
+create index document_chunks_384 on document_chunks using hnsw ((embedding::halfvec(384)) halfvec_cosine_ops)
+  where vector_dims(embedding) = 384;
+create index document_chunks_512 on document_chunks using hnsw ((embedding::halfvec(512)) halfvec_cosine_ops)
+  where vector_dims(embedding) = 512;
+create index document_chunks_1536 on document_chunks using hnsw ((embedding::halfvec(1536)) halfvec_cosine_ops)
+  where vector_dims(embedding) = 1536;
+comment on table document_chunks is 'What searches see: the current version of each source and nothing else.';
+comment on column document_chunks.length is 'Words that count: the sum of the frequencies of its chunk_terms.';
+
+create table chunk_terms (
+  organization_id uuid not null references organizations,
+  chatbot_id uuid not null,
+  term text not null,
+  chunk_id bigint not null,
+  frequency smallint not null,
+  length integer not null,
+  foreign key (organization_id, chunk_id) references document_chunks (organization_id, id) on delete cascade
+);
+create index chunk_terms_found on chunk_terms (organization_id, chatbot_id, term) include (chunk_id, frequency, length);
+create index chunk_terms_of_chunk on chunk_terms (organization_id, chunk_id);
+comment on table chunk_terms is 'Which words are how often in a chunk, for BM25; length is the chunk''s.';
+
+create table ingestion_days (
+  organization_id uuid not null references organizations,
+  day date not null,
+  ingestions integer not null default 0,
+  primary key (organization_id, day)
+);
+comment on table ingestion_days is 'Sources added or read again on one day (UTC).';
+
+create table answer_passages (
+  organization_id uuid not null references organizations,
+  turn_id uuid not null,
+  number integer not null,
+  source_id uuid not null,
+  source_name text not null,
+  version integer not null,
+  positions integer[] not null,
+  headings text[] not null,
+  page integer,
+  content_hash text not null,
+  score double precision not null,
+  is_cited boolean not null,
+  primary key (organization_id, turn_id, number),
+  foreign key (organization_id, turn_id) references turns (organization_id, id)
+);
+comment on table answer_passages is 'The passages that the model was given for an answer, and which of them it cited.';
+
 -- Operations -----------------------------------------------------------------------------------
 create table account_events (
   organization_id uuid not null references organizations,
@@ -728,6 +906,7 @@ grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integ
 grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
+grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms to app;
 grant insert on unrouted_events to app;
 grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;
@@ -767,6 +946,11 @@ create policy route on alert_channels for select to router using (true);
 create policy route on notices for select to router using (true);
 create policy route on notifications for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
+
+grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
+grant select (organization_id, id, embedding_model, embedding_dimensions) on chatbots to router;
+create policy route on knowledge_sources for select to router using (true);
+create policy route on chatbots for select to router using (true);
 
 -- Whose number this is, and which Meta app must have signed for it.
 create function route_number(number_id text) returns table (organization_id uuid, app_id text)
@@ -922,6 +1106,19 @@ create function stale_integrations(age interval, most integer)
     where i.is_enabled and (i.refreshed_at is null or i.refreshed_at < now() - age)
       and (i.refresh_tried_at is null or i.refresh_tried_at < now() - age / 4)
     order by i.refresh_tried_at nulls first limit most;
+  end;
+
+-- Sources whose run stands still, or that are embedded otherwise than their chatbot now wants.
+create function stalled_ingestions(age interval, most integer)
+  returns table (organization_id uuid, source_id uuid, is_changed boolean)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select s.organization_id, s.id, s.state = 'ready' from knowledge_sources s
+    join chatbots c on (c.organization_id, c.id) = (s.organization_id, s.chatbot_id)
+    where s.state in ('reading', 'embedding') and s.touched_at < now() - age
+       or s.state = 'pending' and s.touched_at < now() - age / 5
+       or s.state = 'ready' and s.embedding_model <> c.embedding_model || '/' || c.embedding_dimensions
+    order by s.touched_at limit most;
   end;
 
 -- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.

@@ -181,11 +181,15 @@ def reply(prompt: str, asked: Sequence[str]) -> str:
     name = _first(r"assistant of (.+)\.$", prompt) or "this business"
     greeting, welcome, unknown, unseen, received = PHRASES.get(language_of(prompt), PHRASES["en"])
     topics = ", ".join(dict.fromkeys(topic for topic, _ in facts)) or name
+    passages = sentences_of(prompt)
     is_media, is_sent = (any(kind.search(text) for text in asked) for kind in (MEDIA, SENT))
     asked = [re.sub(r"\[[^]]*\]", "", MEDIA.sub(lambda media: media[1] or "", text)) for text in asked]
     found: list[str] = [unseen.format(name=name, topics=topics)] if is_media else []
     for question in asked:
-        found += [text for text in best_facts(question, facts) if text not in found]
+        answers = best_facts(question, facts)
+        shared = max((len(weighty(question) & stems_of(text)) for text in answers), default=0)
+        answers = best_sentences(question, passages, shared) or answers
+        found += [text for text in answers if text not in found]
     if found:
         return "\n\n".join(found)
     said = set(words(" ".join(asked)))
@@ -211,6 +215,47 @@ def best_facts(question: str, facts: Sequence[tuple[str, str]]) -> list[str]:
     scores.sort(key=lambda item: -item[0])
     best = scores[0][0] if scores else 0
     return [text for score, text in scores[:2] if score >= 1.2 and score >= 0.75 * best]
+
+
+def sentences_of(prompt: str) -> list[tuple[int, str, str]]:
+    """The passages in `prompt`, sentence by sentence: number, source and section, text."""
+    found = []
+    for line in re.findall(r'^\{"passage": .+\}$', prompt, flags=re.M):
+        passage = json.loads(line)
+        for text in re.split(r"\n+|(?<=[.!?])\s+", passage["text"]):
+            if words(text):
+                found.append(
+                    (passage["passage"], f"{passage['source']} {passage['section']}", shorten(text.strip("#*- ")))
+                )
+    return found
+
+
+def best_sentences(question: str, sentences: Sequence[tuple[int, str, str]], shared: int) -> list[str]:
+    """The sentence that shares most with the question, with its passage's number.
+
+    It must have half of the question's weighty words, since the nearest passage need not be near, and more than
+    `shared`, which a fact has.
+    """
+    asked = weighty(question)
+    stems = [stems_of(text) for _, _, text in sentences]
+    frequency = Counter(word for known in stems for word in known)
+    best, best_score = "", 0.0
+    for (number, heading, text), known in zip(sentences, stems, strict=True):
+        said = asked & known
+        about = asked & stems_of(heading) - said
+        score = sum(log(1 + len(sentences) / frequency[word]) for word in said) + 0.5 * len(about)
+        if len(said) > shared and 2 * len(said | about) >= len(asked) and score > best_score:
+            best, best_score = f"{text} [{number}]", score
+    return [best] if best else []
+
+
+def weighty(question: str) -> set[str]:
+    """The question's words that say something, as stems."""
+    return {stem(word) for word in words(question) if word not in STOP_WORDS and word not in GREETINGS}
+
+
+def stems_of(text: str) -> set[str]:
+    return {stem(word) for word in words(text)}
 
 
 def topic_key(topic: str) -> str:

@@ -1,6 +1,7 @@
 """Step 2: let the chatbot's model answer everything that waits, and write the reply to the outbox."""
 
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from f.agent.prompts import build_messages
 from f.agent.tool_records import TurnRecords, refresh
 from f.agent.tool_servers import server_of
 from f.agent.tools import build_tool, offers_of, resume
+from f.knowledge.answering import Knowledge
+from f.knowledge.retrieval import has_knowledge
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
@@ -96,6 +99,7 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
             "refusal": quotas.admit(connection, *ids),
             **{key: conversation[key] for key in ("phone_number_id", "chatbot_id", "contact_id")},
             "chatbot": chatbot | {"questions": connection.execute(agent_queries.READ_QUESTIONS, values).fetchall()},
+            "has_knowledge": has_knowledge(connection, turn.organization_id, str(conversation["chatbot_id"])),
             "prices": connection.execute(queries.READ_PRICES, {"models": Jsonb(model_list(chatbot))}).fetchall(),
             "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
@@ -143,9 +147,17 @@ def think(
     )
     try:
         tools, earlier = prepare_tools(connection, turn, context, tool_servers)
+        passages = None
+        if context["has_knowledge"]:
+            knowledge = context["knowledge"] = Knowledge(connection, turn.organization_id, chatbot, resources)
+            tools.append(knowledge.tool())
+            renew()
+            passages = look_up(knowledge, context, answer)
         run_loop(
             chain,
-            build_messages(chatbot, context["history"], context["waiting"], tools, earlier, context["handover"]),
+            build_messages(
+                chatbot, context["history"], context["waiting"], tools, earlier, context["handover"], passages
+            ),
             tools=tools,
             limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
             answer=answer,
@@ -158,7 +170,17 @@ def think(
         blocked = error.kind == "blocked" and chatbot["blocked_text"]
         answer.text = blocked or chatbot["fallback_text"]
         return answer, error.reason
+    if context["has_knowledge"]:
+        answer.text = context["knowledge"].close(answer.text)
     return answer, None
+
+
+def look_up(knowledge: Knowledge, context: dict[str, Any], answer: Answer) -> str:
+    started = time.monotonic()
+    passages = knowledge.look_up(context["waiting"], context["history"])
+    ms = round((time.monotonic() - started) * 1000)
+    answer.steps.append({"kind": "knowledge", "name": "passages", "ms": ms})
+    return passages
 
 
 def prepare_tools(
@@ -228,6 +250,8 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
                 },
             )
         connection.execute(queries.STORE_GENERATED, values)
+        if knowledge := context.get("knowledge"):
+            knowledge.store(turn.turn_id)
         if error is not None:
             tried = [{"model": failure.model, "reason": failure.reason} for failure in answer.failures]
             details = {"reason": error, "tried": tried, **turn.parameters}

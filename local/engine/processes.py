@@ -67,7 +67,8 @@ class Processes:
         self._fresh = fresh
         # A process dies with the thread that started it: this one lives as long as the engine.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        # A template that numpy has given threads could not be forked.
+        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "OPENBLAS_NUM_THREADS": "1"}
         self._templates: dict[tuple[str, ...], tuple[Popen[bytes], socket.socket]] = {}
         #: Jobs under way and the process of each, once it is known; those that are to end as soon as it is.
         self._running: dict[UUID, int | None] = {}

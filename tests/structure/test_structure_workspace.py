@@ -28,6 +28,11 @@ DATABASE_MODULES = {
     "f/lib/api_auth",
     "f/admin/desk",
     "f/admin/api_keys",
+    "f/knowledge/answering",
+    "f/knowledge/ingestion",
+    "f/knowledge/library",
+    "f/knowledge/retrieval",
+    "f/knowledge/runs",
 }
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
 NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}

@@ -1,0 +1,28 @@
+"""Add a web page to a chatbot's knowledge"""
+
+from f.knowledge.library import language_of, open_library
+from f.lib import http
+
+
+@http.answering(202)
+def main(
+    chatbot: str, url: str, name: str | None = None, language: str | None = None, request: dict | None = None
+) -> dict:
+    """Purpose: the bot answers from a page of the web, and links to it.
+
+    chatbot: id or slug
+    url: a public address
+    name: what an answer calls it; the address if left out
+    language: code such as es; found out if left out
+    request: filled in by the HTTP route
+
+    Answers 202 with the source, whose ingestion goes on in the background.
+    """
+    with open_library(request, chatbot) as library:
+        address = http.public_url("url", url)
+        called = address[:200] if name is None else http.text("name", name)
+        return library.add("url", called, url=address, language=language_of(language))
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

@@ -1,0 +1,194 @@
+"""The desk at which the routes of the knowledge are served: who calls, for which chatbot, within which limits."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from f.knowledge import queries
+from f.knowledge.ingestion import Job
+from f.knowledge.runs import start_ingestion
+from f.lib.api_auth import Caller, authenticate
+from f.lib.database import Connection, connect, tenant
+from f.lib.http import ApiError, plain, text
+from f.lib.windmill import WindmillError, get_resource
+
+DATABASE = "f/lib/database"
+SCOPE = "knowledge"
+
+#: Bytes of a file.
+MAX_BYTES = 20 * 1024 * 1024
+
+
+class Library:
+    """The knowledge of one chatbot, as one caller of a route may use it."""
+
+    def __init__(self, connection: Connection, caller: Caller, chatbot: dict[str, Any]):
+        assert caller.organization_id is not None
+        self.connection = connection
+        self.organization_id: str = caller.organization_id
+        self.chatbot = chatbot
+        self._caller = caller
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        return {"organization_id": self.organization_id, "chatbot_id": self.chatbot["id"]}
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """A transaction of the organisation, if the caller's key is still valid when it begins. Raises ApiError."""
+        with tenant(self.connection, self.organization_id):
+            authenticate(self.connection, {"key_hash": self._caller.key_hash})
+            yield
+
+    def quota(self) -> dict[str, Any]:
+        """Limits and use, in the caller's transaction."""
+        row = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
+        assert row is not None
+        row = plain(row)
+        used = {name: row[name] for name in ("sources", "pages", "bytes", "ingestions")}
+        return {"plan": row["plan"], "limits": {n: row[f"most_{n}"] for n in used}, "used": used}
+
+    def add(self, kind: str, name: str, *, data: bytes | None = None, **given: Any) -> dict[str, Any]:
+        """Take a source in and start its ingestion. Raises ApiError 409, 429."""
+        sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+        values = {
+            **self.keys,
+            "source_id": str(uuid4()),
+            "kind": kind,
+            "name": name,
+            "bytes": data,
+            "file_sha256": sha256,
+            "url": given.get("url"),
+            "content_type": given.get("content_type", ""),
+            "language": given.get("language"),
+        }
+        with self.work():
+            self.connection.execute(queries.LOCK_DAY, values)
+            if same := self.connection.execute(queries.FIND_SAME, values).fetchone():
+                raise self.known_already(same["id"])
+            self.check_quota(values, 0 if data is None else len(data))
+            if data is not None:
+                self.connection.execute(queries.KEEP_FILE, values)
+            if not self.connection.execute(queries.ADD_SOURCE, values).fetchone():
+                raise ApiError(409, "conflict", "somebody else added this just now")
+            self.connection.execute(queries.COUNT_INGESTION, values)
+        self.start(values["source_id"])
+        return self.show(values["source_id"])
+
+    def known_already(self, source_id: object) -> ApiError:
+        return ApiError(409, "same_content", f"this chatbot has it already, as source {source_id}")
+
+    def check_quota(self, values: Mapping[str, Any], size: int) -> None:
+        quota = self.quota()
+        limits, used = quota["limits"], quota["used"]
+        if used["ingestions"] + 1 > limits["ingestions"]:
+            raise over("ingestions", f"{limits['ingestions']} a day")
+        if values.get("kind"):
+            if used["sources"] + 1 > limits["sources"]:
+                raise over("sources", f"{limits['sources']} in all")
+            if used["pages"] >= limits["pages"]:
+                raise over("pages", f"{limits['pages']} in all")
+            known = self.connection.execute(queries.KNOWS_FILE, values).fetchone()
+            if size and not (known and known["known"]) and used["bytes"] + size > limits["bytes"]:
+                raise over("bytes", f"{limits['bytes']} bytes in all, {used['bytes']} are used")
+
+    def refresh(self, source_id: str) -> dict[str, Any]:
+        """Read a source again. Raises ApiError 404, 429."""
+        with self.work():
+            values = {**self.keys, "source_id": source_id}
+            self.connection.execute(queries.LOCK_DAY, values)
+            self.find(source_id)
+            self.check_quota(values, 0)
+            self.connection.execute(queries.WANT_VERSION, values)
+            self.connection.execute(queries.COUNT_INGESTION, values)
+        self.start(source_id)
+        return self.show(source_id)
+
+    def delete(self, source_id: str) -> None:
+        """Remove a source with its passages and, when no other has the same, its bytes. Raises ApiError 404."""
+        with self.work():
+            values = {**self.keys, "source_id": source_id}
+            self.connection.execute(queries.PATIENCE)
+            self.connection.execute(queries.LOCK_DAY, values)
+            self.find(source_id)
+            gone = self.connection.execute(queries.DELETE_SOURCE, values).fetchone()
+            if gone and gone["file_sha256"]:
+                self.connection.execute(queries.DELETE_FILE, {**values, "file_sha256": gone["file_sha256"]})
+
+    def start(self, source_id: str) -> None:
+        """Queue the wanted version's run. Where that cannot be done now, the schedule does it within a minute."""
+        with tenant(self.connection, self.organization_id):
+            values = {**self.keys, "source_id": source_id}
+            source = self.connection.execute(queries.COUNT_ATTEMPT, values).fetchone()
+        if source:
+            try:
+                start_ingestion(Job(self.organization_id, source_id, source["wanted_version"]), source["attempts"])
+            except httpx.HTTPError as error:
+                print(f"the run could not be queued: {type(error).__name__}")
+
+    def find(self, source_id: str) -> dict[str, Any]:
+        """A source of this chatbot, in the caller's transaction. Raises ApiError 404."""
+        values = {**self.keys, "source_id": source_id}
+        row = self.connection.execute(queries.SHOW_SOURCE, values).fetchone()
+        if row is None:
+            raise ApiError(404, "not_found", "this chatbot has no such source")
+        return row
+
+    def show(self, source_id: str) -> dict[str, Any]:
+        with tenant(self.connection, self.organization_id):
+            source = self.find(source_id)
+            values = {**self.keys, "source_id": source_id}
+            versions = self.connection.execute(queries.SHOW_VERSIONS, values).fetchall()
+        return described(source) | {"versions": plain(versions)}
+
+
+def language_of(value: Any) -> str | None:
+    """The code of a language, such as es or pt-BR, if one is given. Raises ApiError."""
+    return (
+        None if value is None else text("language", value, pattern=r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?", what="a code")
+    )
+
+
+def over(what: str, limit: str) -> ApiError:
+    return ApiError(429, "quota_exceeded", f"the plan's {what} are used up: {limit}")
+
+
+def described(row: dict[str, Any]) -> dict[str, Any]:
+    """A source as callers see it."""
+    error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
+    shown = ("id", "kind", "name", "url", "content_type", "size", "language", "state", "version", "pages", "chunks")
+    return plain(
+        {name: row[name] for name in shown}
+        | {"progress": {"done": row["progress_done"], "total": row["progress_total"]}}
+        | {"is_searchable": row["version"] is not None, "error": error, "warnings": row["warnings"]}
+        | {"created_at": row["created_at"], "updated_at": row["updated_at"]}
+    )
+
+
+@contextmanager
+def open_library(request: dict[str, Any] | None, chatbot: Any) -> Iterator[Library]:
+    """Serve a call of a route. Raises ApiError."""
+    if request is None:
+        raise ApiError(401, "unauthorized", "this script serves a route: call it with an API key")
+    try:
+        with connect(get_resource(DATABASE)) as connection:
+            caller = authenticate(connection, request)
+            caller.require(SCOPE)
+            assert caller.organization_id is not None
+            values = {"organization_id": caller.organization_id, "chatbot": str(chatbot)[:100]}
+            with tenant(connection, caller.organization_id):
+                found = connection.execute(queries.FIND_CHATBOT, values).fetchone()
+            if found is None:
+                raise ApiError(404, "not_found", "there is no such chatbot")
+            if request.get("problem"):
+                raise ApiError(422, "invalid_request", request["problem"])
+            yield Library(connection, caller, found)
+    except psycopg.OperationalError as error:
+        raise ApiError(503, "unavailable", "the database cannot do this now: try again") from error
+    except WindmillError as error:
+        raise ApiError(503, "unavailable", "Windmill cannot do this now: try again") from error

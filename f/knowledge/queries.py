@@ -1,0 +1,346 @@
+"""Statements of the knowledge, by name."""
+
+# Callers ----------------------------------------------------------------------------------------
+
+FIND_CHATBOT = """
+select id, slug, language, embedding_model, embedding_dimensions, embedding_resource_path from chatbots
+where organization_id = %(organization_id)s and (id::text = lower(%(chatbot)s) or slug = %(chatbot)s)
+"""
+
+#: Whoever adds to an organisation's knowledge holds this row: the limits are counted by one at a time.
+LOCK_DAY = """
+insert into ingestion_days (organization_id, day) values (%(organization_id)s, (now() at time zone 'UTC')::date)
+on conflict (organization_id, day) do update set ingestions = ingestion_days.ingestions
+"""
+
+COUNT_INGESTION = """
+update ingestion_days set ingestions = ingestions + 1
+where organization_id = %(organization_id)s and day = (now() at time zone 'UTC')::date
+"""
+
+READ_QUOTA = """
+select o.plan_code as plan,
+       p.knowledge_sources as most_sources, p.knowledge_pages as most_pages, p.knowledge_bytes as most_bytes,
+       p.daily_ingestions as most_ingestions,
+       (select count(*) from knowledge_sources where organization_id = o.organization_id) as sources,
+       (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = o.organization_id) as pages,
+       (select coalesce(sum(size), 0) from source_files where organization_id = o.organization_id) as bytes,
+       coalesce((select ingestions from ingestion_days where organization_id = o.organization_id
+                 and day = (now() at time zone 'UTC')::date), 0) as ingestions
+from organizations o join plans p on p.code = o.plan_code
+where o.organization_id = %(organization_id)s
+"""
+
+# Sources ----------------------------------------------------------------------------------------
+
+#: Also when it is there already: nobody can take it away before the source that names it is stored.
+KEEP_FILE = """
+insert into source_files as f (organization_id, sha256, bytes)
+values (%(organization_id)s, %(file_sha256)s, %(bytes)s)
+on conflict (organization_id, sha256) do update set sha256 = f.sha256
+"""
+
+KNOWS_FILE = """
+select exists (select from source_files where organization_id = %(organization_id)s
+               and sha256 = %(file_sha256)s) as known
+"""
+
+FIND_SAME = """
+select id from knowledge_sources
+where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
+  and (file_sha256 = %(file_sha256)s or url = %(url)s)
+"""
+
+ADD_SOURCE = """
+insert into knowledge_sources (organization_id, id, chatbot_id, kind, name, url, content_type, file_sha256,
+                               wanted_language)
+values (%(organization_id)s, %(source_id)s, %(chatbot_id)s, %(kind)s, %(name)s, %(url)s, %(content_type)s,
+        %(file_sha256)s, %(language)s)
+on conflict do nothing returning id
+"""
+
+SOURCES = """
+select s.id, s.kind, s.name, s.url, s.content_type, s.file_sha256, s.language, s.state, s.progress_done,
+       s.progress_total, s.error_code, s.error_message, s.warnings, s.version, s.wanted_version, s.pages, s.chunks,
+       s.created_at, s.updated_at, f.size
+from knowledge_sources s
+left join source_files f on (f.organization_id, f.sha256) = (s.organization_id, s.file_sha256)
+where s.organization_id = %(organization_id)s and s.chatbot_id = %(chatbot_id)s
+"""
+
+LIST_SOURCES = f"{SOURCES} order by s.created_at desc, s.id limit %(limit)s offset %(offset)s"
+COUNT_SOURCES = """
+select count(*) as n from knowledge_sources
+where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
+"""
+SHOW_SOURCE = f"{SOURCES} and s.id::text = %(source_id)s"
+
+SHOW_VERSIONS = """
+select version, outcome, error_code, pages, chunks, embedded, created_at, settled_at from source_versions
+where organization_id = %(organization_id)s and source_id::text = %(source_id)s order by version desc limit 20
+"""
+
+LOCK_SOURCE = """
+select s.*, c.language as chatbot_language, c.embedding_model as wanted_model,
+       c.embedding_dimensions as wanted_dimensions, c.embedding_resource_path
+from knowledge_sources s join chatbots c on (c.organization_id, c.id) = (s.organization_id, s.chatbot_id)
+where s.organization_id = %(organization_id)s and s.id::text = %(source_id)s for update of s
+"""
+
+DELETE_SOURCE = """
+delete from knowledge_sources where organization_id = %(organization_id)s and id::text = %(source_id)s
+returning file_sha256
+"""
+
+DELETE_FILE = """
+delete from source_files f where organization_id = %(organization_id)s and sha256 = %(file_sha256)s
+  and not exists (select from knowledge_sources s
+                  where (s.organization_id, s.file_sha256) = (f.organization_id, f.sha256))
+"""
+
+#: A new version is wanted; what was wanted before and is not done is not wanted any more.
+WANT_VERSION = """
+with superseded as (
+  update source_versions set outcome = 'superseded', settled_at = now()
+  where organization_id = %(organization_id)s and source_id = %(source_id)s and outcome is null
+)
+update knowledge_sources
+set wanted_version = wanted_version + 1, state = 'pending', error_code = null, error_message = null, attempts = 0,
+    progress_done = 0, progress_total = 0, touched_at = now(), updated_at = now()
+where organization_id = %(organization_id)s and id = %(source_id)s
+returning wanted_version
+"""
+
+# Ingestion --------------------------------------------------------------------------------------
+
+STALLED = "select organization_id, source_id, is_changed from stalled_ingestions(interval '5 minutes', %(most)s)"
+
+COUNT_ATTEMPT = """
+update knowledge_sources set attempts = attempts + 1, touched_at = now()
+where organization_id = %(organization_id)s and id = %(source_id)s returning attempts, wanted_version
+"""
+
+BEGIN_VERSION = """
+insert into source_versions (organization_id, source_id, version)
+values (%(organization_id)s, %(source_id)s, %(version)s) on conflict do nothing
+"""
+
+IS_STAGED = """
+select count(*) as chunks from staged_chunks
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+"""
+
+READ_FILE = "select bytes from source_files where organization_id = %(organization_id)s and sha256 = %(file_sha256)s"
+
+SET_STATE = """
+update knowledge_sources
+set state = %(state)s, touched_at = now(), updated_at = now(), error_code = null, error_message = null
+where organization_id = %(organization_id)s and id = %(source_id)s
+"""
+
+OTHER_PAGES = """
+select coalesce(sum(pages), 0) as pages from knowledge_sources
+where organization_id = %(organization_id)s and id <> %(source_id)s
+"""
+
+STAGE_CHUNK = """
+insert into staged_chunks (organization_id, source_id, version, position, headings, page, body, content_hash, terms)
+values (%(organization_id)s, %(source_id)s, %(version)s, %(position)s, %(headings)s, %(page)s, %(body)s,
+        %(content_hash)s, to_tsvector(%(configuration)s::regconfig, %(search_text)s))
+on conflict do nothing
+"""
+
+#: What the organisation has embedded already, in this or another source, is taken over.
+REUSE_EMBEDDINGS = """
+update staged_chunks s set embedding = known.embedding, is_reused = true
+from (select distinct on (content_hash) content_hash, embedding from document_chunks
+      where organization_id = %(organization_id)s and embedding_model = %(embedding_model)s
+        and content_hash = any(%(hashes)s)) as known
+where s.organization_id = %(organization_id)s and s.source_id = %(source_id)s and s.version = %(version)s
+  and s.content_hash = known.content_hash
+"""
+
+STAGED = """
+with counted as (
+  select count(*) as total, count(*) filter (where embedding is not null) as done from staged_chunks
+  where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+)
+update knowledge_sources
+set state = 'embedding', progress_done = counted.done, progress_total = counted.total, touched_at = now(),
+    updated_at = now(), warnings = %(warnings)s
+from counted
+where organization_id = %(organization_id)s and id = %(source_id)s
+returning progress_total
+"""
+
+COUNT_VERSION = """
+update source_versions
+set pages = %(pages)s, chunks = %(chunks)s, content_hash = %(content_hash)s,
+    embedding_model = %(embedding_model)s, language = %(configuration)s
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+"""
+
+#: The same text once, however often the document has it.
+NOT_EMBEDDED = """
+select distinct on (content_hash) content_hash, headings, body from staged_chunks
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+  and embedding is null
+order by content_hash limit %(most)s
+"""
+
+STORE_EMBEDDING = """
+update staged_chunks set embedding = %(embedding)s::halfvec
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+  and content_hash = %(content_hash)s and embedding is null
+"""
+
+TOUCH = """
+update knowledge_sources set touched_at = now(), progress_done = (
+  select count(*) from staged_chunks where organization_id = %(organization_id)s and source_id = %(source_id)s
+    and version = %(version)s and embedding is not null)
+where organization_id = %(organization_id)s and id = %(source_id)s and wanted_version = %(version)s
+returning id
+"""
+
+# Publishing: one transaction --------------------------------------------------------------------
+
+PATIENCE = "set local statement_timeout = '300s'"
+
+UNFINISHED = """
+select count(*) filter (where embedding is null) as missing, count(*) as chunks,
+       count(distinct content_hash) filter (where not is_reused) as embedded
+from staged_chunks
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+"""
+
+DROP_CHUNKS = "delete from document_chunks where organization_id = %(organization_id)s and source_id = %(source_id)s"
+
+MOVE_CHUNKS = """
+with staged as (
+  select s.*, coalesce((select sum(array_length(t.positions, 1)) from unnest(s.terms) t), 0)::integer as length
+  from staged_chunks s
+  where s.organization_id = %(organization_id)s and s.source_id = %(source_id)s and s.version = %(version)s
+), added as (
+  insert into document_chunks (organization_id, chatbot_id, source_id, version, position, headings, page, body,
+                               content_hash, length, embedding_model, embedding)
+  select organization_id, %(chatbot_id)s, source_id, version, position, headings, page, body, content_hash, length,
+         %(embedding_model)s, embedding
+  from staged order by position
+  returning id, position, length
+)
+insert into chunk_terms (organization_id, chatbot_id, term, chunk_id, frequency, length)
+select %(organization_id)s, %(chatbot_id)s, t.lexeme, added.id, array_length(t.positions, 1), added.length
+from added join staged using (position) cross join lateral unnest(staged.terms) t
+"""
+
+DROP_STAGED = "delete from staged_chunks where organization_id = %(organization_id)s and source_id = %(source_id)s"
+
+SETTLE_SOURCE = """
+update knowledge_sources s
+set state = 'ready', version = %(version)s, language = v.language,
+    embedding_model = v.embedding_model, content_hash = v.content_hash, pages = v.pages,
+    chunks = v.chunks, error_code = null, error_message = null, touched_at = now(),
+    updated_at = now(), progress_done = progress_total
+from source_versions v
+where (v.organization_id, v.source_id, v.version) = (%(organization_id)s, %(source_id)s, %(version)s)
+  and s.organization_id = %(organization_id)s and s.id = %(source_id)s
+"""
+
+#: Nothing has changed: the version that is there stays.
+KEEP_VERSION = """
+update knowledge_sources
+set state = 'ready', error_code = null, error_message = null, touched_at = now(), updated_at = now()
+where organization_id = %(organization_id)s and id = %(source_id)s
+"""
+
+SETTLE_VERSION = """
+update source_versions
+set outcome = %(outcome)s, error_code = %(error_code)s, embedded = %(embedded)s, settled_at = now()
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+  and outcome is null
+"""
+
+FAIL_SOURCE = """
+update knowledge_sources
+set state = 'failed', error_code = %(error_code)s, error_message = %(error_message)s, touched_at = now(),
+    updated_at = now()
+where organization_id = %(organization_id)s and id = %(source_id)s and wanted_version = %(version)s
+  and state <> 'ready'
+returning id
+"""
+
+# Search -----------------------------------------------------------------------------------------
+
+HAS_KNOWLEDGE = """
+select exists (select from knowledge_sources where organization_id = %(organization_id)s
+               and chatbot_id = %(chatbot_id)s and version is not null) as known
+"""
+
+#: How many passages there are, and the question's words by the rules of every language among the sources. What one of
+#: them leaves out is left out: where most sources are Spanish, `de` would be rare and weighty in the English ones.
+PREPARE_SEARCH = """
+select (select count(*) from document_chunks
+        where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s) as chunks,
+       (select coalesce(avg(length), 0)::double precision from document_chunks
+        where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s) as average_length,
+       (select coalesce(array_agg(distinct lexeme), '{}') from (
+          select unnest(array_agg(lexemes.list)) as lexeme
+          from unnest(%(words)s::text[]) as asked (word)
+          cross join (select distinct language from knowledge_sources
+                      where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
+                        and version is not null) as used
+          cross join lateral (
+            select (tsvector_to_array(to_tsvector(used.language::regconfig, asked.word)))[1] as list) as lexemes
+          group by asked.word having bool_and(lexemes.list is not null)) as kept) as terms
+"""
+
+#: BM25 as Lucene has it. How many passages have a word is counted from the words that are there.
+BY_WORDS = """
+with found as (
+  select chunk_id, frequency, length, count(*) over (partition by term) as passages
+  from chunk_terms
+  where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s and term = any(%(terms)s)
+)
+select chunk_id as id,
+       sum(ln(1 + (%(chunks)s - passages + 0.5) / (passages + 0.5))
+           * frequency / (frequency + %(k1)s * (1 - %(b)s + %(b)s * length / %(average_length)s)))::double precision
+       as score
+from found group by chunk_id order by score desc, chunk_id limit %(most)s
+"""
+
+#: Exact: the expression is not the one of an index, and the tenant's rows are few enough to look at all of them.
+BY_MEANING = """
+select id, 1 - (embedding <=> %(vector)s::halfvec) as score from document_chunks
+where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
+  and embedding_model = %(embedding_model)s
+order by embedding <=> %(vector)s::halfvec, id limit %(most)s
+"""
+
+ITERATE = """
+select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),
+       set_config('hnsw.max_scan_tuples', '200000', true)
+"""
+
+#: With the index of the dimension ({0}), which goes on until it has found enough of the tenant's rows.
+BY_MEANING_INDEXED = """
+select id, 1 - distance as score from (
+  select id, embedding::halfvec({0}) <=> %(vector)s::halfvec({0}) as distance from document_chunks
+  where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
+    and embedding_model = %(embedding_model)s and vector_dims(embedding) = {0}
+  order by embedding::halfvec({0}) <=> %(vector)s::halfvec({0}) limit %(most)s
+) as nearest order by distance, id
+"""
+
+READ_CHUNKS = """
+select d.id, d.source_id, d.version, d.position, d.headings, d.page, d.body, d.content_hash, s.name, s.kind, s.url
+from document_chunks d join knowledge_sources s on (s.organization_id, s.id) = (d.organization_id, d.source_id)
+where d.organization_id = %(organization_id)s and d.id = any(%(ids)s)
+"""
+
+STORE_ANSWER_PASSAGE = """
+insert into answer_passages (organization_id, turn_id, number, source_id, source_name, version, positions, headings,
+                             page, content_hash, score, is_cited)
+values (%(organization_id)s, %(turn_id)s, %(number)s, %(source_id)s, %(source_name)s, %(version)s, %(positions)s,
+        %(headings)s, %(page)s, %(content_hash)s, %(score)s, %(is_cited)s)
+on conflict do nothing
+"""

@@ -1,0 +1,46 @@
+"""Ingestion, step 1: from the source's bytes to passages that are not embedded yet"""
+
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from f.knowledge import ingestion
+from f.knowledge.documents import ExtractionError
+from f.knowledge.extraction import extract
+from f.knowledge.fetching import FetchError, fetch
+from f.knowledge.ingestion import Job, Refused
+from f.lib.database import connect
+
+
+def main(database: dict, organization_id: str, source_id: str, version: int) -> dict:
+    """Purpose: read a file or fetch a page, and keep its passages where no search finds them.
+
+    Input: the `postgresql` resource, and which version of which source.
+
+    Returns `state`: "staged" and `embedding_resource_path` for the next step; "unchanged", "failed" (with its
+    reason in the source), "superseded" by a newer version, "gone".
+    """
+    job = Job(organization_id, source_id, version)
+    with connect(database) as connection:
+        state, source = ingestion.begin(connection, job)
+        if state == "wanted":
+            try:
+                data, name, content_type = bytes_of(connection, job, source)
+                state = ingestion.stage(connection, job, source, extract(data, name, content_type))
+            except (Refused, ExtractionError, FetchError) as error:
+                if isinstance(error, FetchError) and error.passing and source["attempts"] < 3:
+                    raise
+                ingestion.fail(connection, job, error.code, str(error))
+                state = "failed"
+        return {"state": state, "embedding_resource_path": source.get("embedding_resource_path")}
+
+
+def bytes_of(connection, job: Job, source: dict) -> tuple[bytes, str, str]:  # type: ignore[no-untyped-def]
+    """Bytes, file name and content type."""
+    if source["kind"] != "url":
+        name = source["name"] if source["kind"] == "file" else "text.md"
+        return ingestion.read_file(connection, job, source["file_sha256"]), name, source["content_type"]
+    page = fetch(source["url"])
+    name = PurePosixPath(urlsplit(page.url).path).name
+    if "html" in page.content_type:
+        name = "page.html"  # whatever program made it
+    return page.data, name, page.content_type

@@ -1,0 +1,20 @@
+"""Read a source again: a page that has changed, a file after a change of settings"""
+
+from f.knowledge.library import open_library
+from f.lib import http
+
+
+@http.answering(202)
+def main(chatbot: str, source: str, request: dict | None = None) -> dict:
+    """Purpose: a new version; until it is ready the one before is found, and when nothing has changed it stays.
+
+    chatbot: id or slug
+    source: its id
+    request: filled in by the HTTP route
+    """
+    with open_library(request, chatbot) as library:
+        return library.refresh(http.uuid("source", source))
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

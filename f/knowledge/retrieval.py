@@ -1,0 +1,136 @@
+"""What a chatbot knows about a question: its passages by meaning and by words, fused.
+
+Everything happens inside the tenant, and finds min(k, n) of its n passages.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from f.knowledge import queries
+from f.knowledge.chunks import search_text
+from f.knowledge.embeddings import Embedder, EmbeddingError, as_halfvec
+from f.knowledge.passages import Passage, fuse, join
+from f.lib.database import Connection, tenant
+
+#: Candidates of each leg.
+CANDIDATES = 50
+
+#: BM25.
+K1, B = 1.2, 0.75
+
+#: Words of a question that are looked for.
+WORDS = 100
+
+#: Numbers that an exact search reads; above it the index of the dimension is used.
+EXACT_NUMBERS = 10_000_000
+
+#: Dimensions with an index.
+INDEXED = (384, 512, 1536)
+
+#: Passages that a model gets.
+PASSAGES = 6
+
+
+@dataclass
+class Found:
+    """The passages, best first, and how they were found: the legs' ids in order, milliseconds, what did not work."""
+
+    passages: list[Passage] = field(default_factory=list)
+    by_meaning: list[tuple[int, float]] = field(default_factory=list)
+    by_words: list[tuple[int, float]] = field(default_factory=list)
+    ranked: list[tuple[int, float]] = field(default_factory=list)
+    ms: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def has_knowledge(connection: Connection, organization_id: str, chatbot_id: str) -> bool:
+    """In the caller's transaction: whether there is anything to search."""
+    values = {"organization_id": organization_id, "chatbot_id": chatbot_id}
+    row = connection.execute(queries.HAS_KNOWLEDGE, values).fetchone()
+    return bool(row and row["known"])
+
+
+def search(
+    connection: Connection,
+    organization_id: str,
+    chatbot: dict[str, Any],
+    text: str,
+    embedder: Embedder | None,
+    most: int = PASSAGES,
+) -> Found:
+    """What `chatbot` (its id and embedding settings) knows about `text`.
+
+    Without the embedder, or when it fails, by words alone, and `problem` says so. The embedder is asked before the
+    transaction begins.
+    """
+    found = Found()
+    started = time.perf_counter()
+    vector = None
+    try:
+        vector = as_halfvec(embedder.question(text)) if embedder and text.strip() else None
+    except EmbeddingError as error:
+        found.problem = str(error)
+    found.ms["embedding"] = _ms(started)
+    with tenant(connection, organization_id):
+        _rank(connection, organization_id, chatbot, text, vector, found, max(most, CANDIDATES))
+        # More than are wanted: some are joined, some say the same.
+        ids = [chunk_id for chunk_id, _ in found.ranked[: most * 2 + 6]]
+        rows = connection.execute(queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}).fetchall()
+    found.passages = join(rows, dict(found.ranked), most)
+    found.ms["all"] = _ms(started)
+    return found
+
+
+def _rank(
+    connection: Connection,
+    organization_id: str,
+    chatbot: dict[str, Any],
+    text: str,
+    vector: str | None,
+    found: Found,
+    most: int,
+) -> None:
+    values: dict[str, Any] = {
+        "organization_id": organization_id,
+        "chatbot_id": chatbot["id"],
+        "words": list(dict.fromkeys(search_text(text).split()))[:WORDS],
+        "embedding_model": f"{chatbot['embedding_model']}/{chatbot['embedding_dimensions']}",
+        "vector": vector,
+        "most": most,
+        "k1": K1,
+        "b": B,
+    }
+    started = time.perf_counter()
+    prepared = connection.execute(queries.PREPARE_SEARCH, values).fetchone()
+    assert prepared is not None
+    values |= prepared
+    if not values["chunks"]:
+        return
+    if values["terms"]:
+        found.by_words = _scored(connection.execute(queries.BY_WORDS, values).fetchall())
+    found.ms["words"] = _ms(started)
+    started = time.perf_counter()
+    if vector is not None:
+        found.by_meaning = by_meaning(connection, values, chatbot["embedding_dimensions"])
+    found.ms["meaning"] = _ms(started)
+    found.ranked = fuse(found.by_meaning, found.by_words)
+
+
+def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) -> list[tuple[int, float]]:
+    """The nearest passages. The index may lose some of a tenant's rows: then all of them are looked at after all."""
+    if values["chunks"] * dimensions > EXACT_NUMBERS and dimensions in INDEXED:
+        connection.execute(queries.ITERATE)
+        rows = connection.execute(queries.BY_MEANING_INDEXED.format(dimensions), values).fetchall()
+        if len(rows) >= min(values["most"], values["chunks"]):
+            return _scored(rows)
+    return _scored(connection.execute(queries.BY_MEANING, values).fetchall())
+
+
+def _scored(rows: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(row["id"], row["score"]) for row in rows]
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 2)

@@ -1,0 +1,51 @@
+"""What a chatbot would find for a question, with scores"""
+
+from f.knowledge import retrieval
+from f.knowledge.embeddings import EmbeddingError, embedder_of
+from f.knowledge.library import open_library
+from f.lib import http
+from f.lib.windmill import get_resource
+
+
+@http.answering()
+def main(chatbot: str, query: str, limit: int | None = None, request: dict | None = None) -> dict:
+    """Purpose: to try what the bot finds before customers ask.
+
+    chatbot: id or slug
+    query: a question as a customer would ask it
+    limit: how many passages, 1 to 50; as many as the bot gets if left out
+    request: filled in by the HTTP route
+
+    Returns `passages`, best first.
+    """
+    with open_library(request, chatbot) as library:
+        question = http.text("query", query, most=2000)
+        most = retrieval.PASSAGES if limit is None else http.integer("limit", limit, 1, 50)
+        bot = library.chatbot
+        path = bot["embedding_resource_path"]
+        try:
+            resource = get_resource(path) if path else None
+            embedder = embedder_of(bot["embedding_model"], bot["embedding_dimensions"], resource)
+        except EmbeddingError:
+            embedder = None
+        found = retrieval.search(library.connection, library.organization_id, bot, question, embedder, most)
+        return {
+            "passages": [
+                {
+                    "source_id": str(passage.source_id),
+                    "source": passage.source,
+                    "url": passage.url,
+                    "headings": list(passage.headings),
+                    "page": passage.page,
+                    "text": passage.text,
+                    "score": round(passage.score, 6),
+                }
+                for passage in found.passages
+            ],
+            "is_by_words_only": not found.by_meaning,
+            "ms": found.ms,
+        }
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

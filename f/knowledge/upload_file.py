@@ -1,0 +1,42 @@
+"""Upload a file to a chatbot's knowledge"""
+
+from f.knowledge.library import MAX_BYTES, language_of, open_library
+from f.knowledge.uploads import bytes_of, content_type_of, file_name, is_readable
+from f.lib import http
+
+#: What came with this process' request: Windmill stores arguments, and a document is not to lie there.
+_body: dict = {}
+
+
+@http.answering(202)
+def main(chatbot: str, filename: str, language: str | None = None, request: dict | None = None) -> dict:
+    """Purpose: the bot answers from a document.
+
+    chatbot: id or slug
+    filename: what an answer calls it; its ending says what it is
+    language: code such as es; found out if left out
+    request: filled in by the HTTP route, with the file as the request's body
+
+    Answers 202 with the source, whose ingestion goes on in the background.
+    """
+    with open_library(request, chatbot) as library:
+        name = file_name("filename", filename)
+        code = language_of(language)
+        data: bytes | None = _body.get("data")
+        content_type = str(_body.get("content_type", ""))
+        if data is None:
+            raise http.ApiError(422, "invalid_request", "the file is expected as the request's body")
+        if len(data) > MAX_BYTES:
+            raise http.ApiError(413, "too_large", "a file has 20 MB at most")
+        if not data:
+            raise http.ApiError(422, "invalid_request", "the file is empty")
+        if not is_readable(name, content_type):
+            raise http.ApiError(415, "unsupported_type", "PDF, DOCX, HTML, Markdown and plain text can be read")
+        return library.add("file", name, data=data, content_type=content_type, language=code)
+
+
+def preprocessor(event: dict) -> dict:
+    _body.clear()
+    _body.update(data=bytes_of(event), content_type=content_type_of(event))
+    rest = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
+    return {"request": http.request_of(rest, http.accepted_by(main))}

@@ -1,0 +1,47 @@
+"""A file as it comes in the body of a request. Pure."""
+
+import base64
+import binascii
+import re
+from pathlib import PurePath
+from typing import Any
+
+from f.knowledge.documents import CONTENT_TYPES, EXTENSIONS
+from f.lib import http
+
+#: Bodies that Windmill hands over as text; every other one comes in base64.
+AS_TEXT = ("text/plain", "application/xml", "text/xml", "application/json", "application/x-www-form-urlencoded")
+
+#: Types that say nothing: then the ending counts alone.
+VAGUE = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+
+
+def content_type_of(event: dict[str, Any]) -> str:
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return str(headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+def bytes_of(event: dict[str, Any]) -> bytes | None:
+    """The body's bytes; None where they cannot be had. Never raises."""
+    raw = event.get("raw_string")
+    if not isinstance(raw, str):
+        return None
+    kind = content_type_of(event)
+    if kind in AS_TEXT or kind.endswith("+json"):
+        return raw.encode("utf-8", "replace")
+    try:
+        return base64.b64decode(raw, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def file_name(name: str, value: Any) -> str:
+    """A file's name without a path. Raises ApiError."""
+    given = http.text(name, value, most=255)
+    last = re.split(r"[/\\]", given)[-1].strip()
+    return http.text(name, last, most=200)
+
+
+def is_readable(name: str, content_type: str) -> bool:
+    """Whether it is worth trying. What it really is, the ingestion finds out from its bytes."""
+    return PurePath(name).suffix.lower()[1:] in EXTENSIONS and (content_type in VAGUE or content_type in CONTENT_TYPES)

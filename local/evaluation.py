@@ -1,0 +1,316 @@
+"""How well the product finds what it was told: sets of questions with known passages, through its own ingestion.
+
+A set is a folder with `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels.tsv` (query-id, corpus-id,
+score) and `meta.json`. Each becomes one chatbot of one tenant, each passage of the corpus one source. A vector that was
+computed once is kept beside, in EVAL_CACHE: the model needs longer than everything else.
+"""
+
+import argparse
+import json
+import math
+import secrets
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from db import manage
+from f.knowledge import ingestion, retrieval
+from f.knowledge.embeddings import Embedder, LocalEmbedder, Vector
+from f.knowledge.extraction import extract
+from f.knowledge.ingestion import Job
+from f.knowledge.languages import detect
+from f.lib.database import Connection, connect, tenant
+from local.install import ROOT
+from local.postgres import Cluster
+
+LEGS = ("meaning", "words", "fused")
+BEST = 10
+#: A small set of our own; others are named with --sets.
+SETS = ROOT / "tests" / "knowledge" / "sets"
+
+Say = Callable[[str], None]
+
+
+class EvaluationError(Exception):
+    """The sets cannot be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Set:
+    name: str
+    corpus: list[dict[str, Any]]
+    queries: list[dict[str, Any]]
+    relevant: dict[str, dict[str, int]]
+    language: str | None
+
+
+def read_sets(directory: Path, limit: int | None) -> list[Set]:
+    """The sets below `directory`, or the one that it is; at most `limit` queries of each."""
+    folders = [directory] if (directory / "corpus.jsonl").exists() else sorted(directory.iterdir())
+    sets = [_read(folder, limit) for folder in folders if (folder / "corpus.jsonl").exists()]
+    if not sets:
+        raise EvaluationError(f"{directory} has no sets: folders with corpus.jsonl, queries.jsonl and qrels.tsv")
+    return sets
+
+
+def _read(folder: Path, limit: int | None) -> Set:
+    corpus, queries = (_lines(folder / f"{name}.jsonl") for name in ("corpus", "queries"))
+    relevant: dict[str, dict[str, int]] = {}
+    for line in (folder / "qrels.tsv").read_text().splitlines()[1:]:
+        query, document, grade = line.split("\t")
+        relevant.setdefault(query, {})[document] = int(grade)
+    meta = json.loads((folder / "meta.json").read_text()) if (folder / "meta.json").exists() else {}
+    judged = [query for query in queries if query["_id"] in relevant]
+    if limit and len(judged) > limit:
+        # Spread over the set, the same ones each time.
+        judged = [judged[n * len(judged) // limit] for n in range(limit)]
+    return Set(folder.name, corpus, judged, relevant, meta.get("language"))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+class Cached:
+    """An embedder that remembers."""
+
+    def __init__(self, embedder: Embedder, path: Path) -> None:
+        self._embedder = embedder
+        self._store = sqlite3.connect(path, isolation_level=None, timeout=60)
+        self._store.execute("create table if not exists vectors (text text primary key, vector text not null)")
+
+    def passages(self, texts: Sequence[str]) -> list[Vector]:
+        return [self._get("passage", text) for text in texts]
+
+    def question(self, text: str) -> Vector:
+        return self._get("question", text)
+
+    def _get(self, kind: str, text: str) -> Vector:
+        key = f"{kind}:{sha256(text.encode()).hexdigest()}"
+        row = self._store.execute("select vector from vectors where text = ?", [key]).fetchone()
+        if row:
+            return list(json.loads(row[0]))
+        vector = self._embedder.question(text) if kind == "question" else self._embedder.passages([text])[0]
+        self._store.execute("insert or ignore into vectors values (?, ?)", [key, json.dumps(vector)])
+        return vector
+
+
+def run(
+    owner_url: str, app_resource: dict[str, Any], sets: Sequence[Set], cache: Path, say: Say = lambda line: None
+) -> dict[str, Any]:
+    """Measure `sets` in an empty database with our schema. Returns the report."""
+    embedder = Cached(LocalEmbedder(), cache)
+    results = {}
+    with connect(app_resource) as connection:
+        for one in sets:
+            say(f"{one.name}: {len(one.corpus)} passages, {len(one.queries)} queries")
+            organization_id, chatbot = _make_tenant(owner_url, one)
+            started = time.perf_counter()
+            names = _ingest(connection, organization_id, chatbot, one, embedder)
+            took = time.perf_counter() - started
+            with psycopg.connect(owner_url, autocommit=True) as owner:
+                owner.execute("vacuum analyze document_chunks, chunk_terms")
+            results[one.name] = _measure(connection, organization_id, chatbot, one, names, embedder)
+            results[one.name]["ingestion_seconds"] = round(took, 1)
+            say(f"{one.name}: {json.dumps(results[one.name])}")
+    return {"sets": results, "targets": list(targets(results))}
+
+
+def targets(results: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What a search has to reach: the mean of the better leg's of each set, and time."""
+
+    def mean(pick: Callable[[dict[str, Any]], float]) -> float:
+        return round(statistics.fmean(pick(result) for result in results.values()), 4)
+
+    fused = mean(lambda result: result["ndcg@10"]["fused"])
+    better = mean(lambda result: max(result["ndcg@10"]["meaning"], result["ndcg@10"]["words"]))
+    for name, goal, value in (
+        ("mean nDCG@10 of the search, at least the better leg's", better, fused),
+        ("mean nDCG@10 of words, at least bm25s' less 0.01", mean(lambda r: r["ndcg@10"]["bm25s"]) - 0.01,
+         mean(lambda r: r["ndcg@10"]["words"])),
+    ):  # fmt: skip
+        yield {"name": name, "goal": round(goal, 4), "value": value, "met": value >= goal}
+    slowest = max(result["ms_p50"]["all"] for result in results.values())
+    yield {"name": "median of a search without its embedding, ms", "goal": 100, "value": slowest, "met": slowest <= 100}
+
+
+def _make_tenant(owner_url: str, one: Set) -> tuple[str, dict[str, Any]]:
+    organization_id = str(uuid4())
+    slug = f"eval-{uuid4().hex[:8]}"
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(
+            "insert into plans (code, name, monthly_messages, monthly_tokens, daily_messages_per_contact,"
+            " knowledge_sources, knowledge_pages, knowledge_bytes, daily_ingestions)"
+            " values ('eval', 'eval', 0, 0, 0, 1000000, 1000000, 1000000000000, 1000000) on conflict do nothing"
+        )
+        owner.execute(
+            "insert into organizations (organization_id, slug, name, plan_code) values (%s, %s, %s, 'eval')",
+            [organization_id, slug, one.name],
+        )
+        row = owner.execute(
+            "insert into chatbots (organization_id, slug, name, language, persona, fallback_text)"
+            " values (%s, %s, %s, %s, '', '-') returning id, embedding_model, embedding_dimensions",
+            [organization_id, slug, one.name, language_of(one)],
+        ).fetchone()
+        assert row is not None
+    return organization_id, {"id": row[0], "embedding_model": row[1], "embedding_dimensions": row[2]}
+
+
+def language_of(one: Set) -> str:
+    return one.language or detect(" ".join(document["text"] for document in one.corpus[:50]), "en")
+
+
+def _ingest(
+    connection: Connection, organization_id: str, chatbot: dict[str, Any], one: Set, embedder: Embedder
+) -> dict[str, str]:
+    """The set's passages by the ids of their sources."""
+    names = {}
+    for document in one.corpus:
+        title = " ".join(str(document.get("title") or "").split())
+        data = (f"# {title}\n\n{document['text']}" if title else document["text"]).encode()
+        source_id = str(uuid4())
+        names[source_id] = document["_id"]
+        with tenant(connection, organization_id):
+            values = [organization_id, source_id, chatbot["id"], (title or document["_id"])[:200]]
+            sha256_ = sha256(data + document["_id"].encode()).hexdigest()
+            connection.execute(
+                "insert into source_files (organization_id, sha256, bytes) values (%s, %s, %s) on conflict do nothing",
+                [organization_id, sha256_, data],
+            )
+            connection.execute(
+                "insert into knowledge_sources (organization_id, id, chatbot_id, kind, name, file_sha256)"
+                " values (%s, %s, %s, 'file', %s, %s)",
+                [*values, sha256_],
+            )
+        job = Job(organization_id, source_id, 1)
+        _, source = ingestion.begin(connection, job)
+        extraction = extract(ingestion.read_file(connection, job, sha256_), "passage.md", "text/markdown")
+        try:
+            ingestion.stage(connection, job, source, extraction)
+        except ingestion.Refused as error:
+            # Nothing can be found of a passage without text.
+            ingestion.fail(connection, job, error.code, str(error))
+            continue
+        ingestion.embed(connection, job, embedder)
+        ingestion.publish(connection, job)
+    return names
+
+
+def _measure(
+    connection: Connection,
+    organization_id: str,
+    chatbot: dict[str, Any],
+    one: Set,
+    names: dict[str, str],
+    embedder: Embedder,
+) -> dict[str, Any]:
+    rankings: dict[str, dict[str, list[str]]] = {leg: {} for leg in (*LEGS, "bm25s")}
+    with tenant(connection, organization_id):
+        rows = connection.execute("select id, source_id from document_chunks").fetchall()
+    document_of = {row["id"]: names[str(row["source_id"])] for row in rows}
+    ms: dict[str, list[float]] = {"embedding": [], "words": [], "meaning": [], "all": []}
+    for query in one.queries:
+        found = retrieval.search(connection, organization_id, chatbot, query["text"], embedder, BEST)
+        for leg, hits in zip(LEGS, (found.by_meaning, found.by_words, found.ranked), strict=True):
+            documents = dict.fromkeys(document_of[chunk_id] for chunk_id, _ in hits)
+            rankings[leg][query["_id"]] = list(documents)[:BEST]
+        for name in ms:
+            ms[name].append(found.ms[name] - (found.ms["embedding"] if name == "all" else 0))
+    rankings["bm25s"] = _bm25s(one)
+    scores = {leg: _scores(ranking, one.relevant) for leg, ranking in rankings.items()}
+    return {
+        "ndcg@10": {leg: ndcg for leg, (ndcg, _) in scores.items()},
+        "recall@5": {leg: recall for leg, (_, recall) in scores.items()},
+        "ms_p50": {name: round(statistics.median(values), 1) for name, values in ms.items()},
+        "ms_p95": {name: round(sorted(values)[math.ceil(0.95 * len(values)) - 1], 1) for name, values in ms.items()},
+        "queries": len(one.queries),
+        "chunks": len(rows),
+    }
+
+
+def _bm25s(one: Set) -> dict[str, list[str]]:
+    """The peer: bm25s, as it comes, on the same passages and queries."""
+    import bm25s
+
+    texts = [f"{document.get('title') or ''} {document['text']}" for document in one.corpus]
+    stopwords = "en" if language_of(one) == "en" else None
+    tokens = bm25s.tokenize(texts, stopwords=stopwords, show_progress=False)
+    index = bm25s.BM25()
+    index.index(tokens, show_progress=False)
+    asked = bm25s.tokenize([query["text"] for query in one.queries], stopwords=stopwords, show_progress=False)
+    found, _ = index.retrieve(asked, k=min(BEST, len(texts)), show_progress=False)
+    return {
+        query["_id"]: [one.corpus[place]["_id"] for place in places]
+        for query, places in zip(one.queries, found, strict=True)
+    }
+
+
+def _scores(ranking: dict[str, list[str]], relevant: dict[str, dict[str, int]]) -> tuple[float, float]:
+    """Mean nDCG@10 and recall@5."""
+    gains, recalls = [], []
+    for query, documents in ranking.items():
+        grades = relevant[query]
+        ideal = sorted(grades.values(), reverse=True)[:BEST]
+        gains.append(_dcg([grades.get(d, 0) for d in documents[:BEST]]) / _dcg(ideal) if _dcg(ideal) else 0.0)
+        recalls.append(len([d for d in documents[:5] if grades.get(d, 0) > 0]) / sum(g > 0 for g in grades.values()))
+    return round(statistics.fmean(gains), 4), round(statistics.fmean(recalls), 4)
+
+
+def _dcg(grades: Sequence[int]) -> float:
+    return sum(grade / math.log2(place + 2) for place, grade in enumerate(grades))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sets", type=Path, default=SETS, metavar="DIR", help="a set, or a folder of sets (%(default)s)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="queries of each set (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("--cache", type=Path, metavar="FILE", help="vectors of earlier runs (default: in DATA_DIR)")
+
+
+def main(options: argparse.Namespace, data_dir: Path) -> int:
+    """Measure in a database of its own, which is gone afterwards. Exit status 1 when a target is missed."""
+    if options.limit is not None and options.limit < 1:
+        raise EvaluationError("--limit must be 1 or more")
+    if not options.sets.is_dir():
+        raise EvaluationError(f"there is no folder {options.sets}: --sets names one")
+    sets = read_sets(options.sets, options.limit)
+    cache = options.cache or data_dir / "evaluation.sqlite"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="millrace-eval-") as folder,
+        Cluster(Path(folder) / "postgres", durable=False) as cluster,
+    ):
+        words = {"owner": secrets.token_urlsafe(16), "app": secrets.token_urlsafe(16)}
+        with psycopg.connect(cluster.superuser_url, autocommit=True) as server:
+            server.execute("create role owner createrole createdb")
+            manage.set_passwords(server, {"owner": words["owner"]})
+        url = cluster.url("evaluation", "owner", words["owner"])
+        manage.reset(url, passwords={"app": words["app"]}, seeded=False)
+        app = {"host": "127.0.0.1", "port": cluster.port, "user": "app", "password": words["app"]}
+        app |= {"dbname": "evaluation", "sslmode": "disable"}
+        report = run(url, app, sets, cache, lambda line: print(line, flush=True))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(table(report))
+    return 0 if all(target["met"] for target in report["targets"]) else 1
+
+
+def table(report: dict[str, Any]) -> str:
+    lines = [f"{'nDCG@10 / recall@5':24}" + "".join(f"{leg:>16}" for leg in (*LEGS, "bm25s")) + f"{'p95 ms':>10}"]
+    for name, result in report["sets"].items():
+        pairs = (f"{result['ndcg@10'][leg]:.3f} / {result['recall@5'][leg]:.3f}" for leg in (*LEGS, "bm25s"))
+        lines.append(f"{name:24}" + "".join(f"{pair:>16}" for pair in pairs) + f"{result['ms_p95']['all']:>10}")
+    for target in report["targets"]:
+        lines.append(f"{'met' if target['met'] else 'MISSED':7} {target['name']}: {target['value']} ({target['goal']})")
+    return "\n".join(lines)
