@@ -28,6 +28,9 @@ P = ParamSpec("P")
 SLUG = r"[a-z0-9][a-z0-9-]{0,59}"
 UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
+#: Ports of public addresses; f/lib/outside.py calls these only (and is too heavy to import here).
+PORTS = (None, 443, 8080, 8443)
+
 #: What no text may hold: control characters but for tab and line feed, and halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
@@ -230,6 +233,6 @@ def public_url(name: str, value: Any) -> str:
         raise invalid(name, "must be an address") from None
     named = re.fullmatch(r"([a-z0-9_-]+\.)+[a-z][a-z0-9-]*", host)
     inside = host.endswith((".localhost", ".local", ".internal", ".lan", ".home", ".arpa"))
-    if parts.scheme != "https" or parts.username is not None or not named or inside or port == 0:
+    if parts.scheme != "https" or parts.username is not None or not named or inside or port not in PORTS:
         raise invalid(name, "must be a public https address, such as https://tools.example.com/mcp")
     return address

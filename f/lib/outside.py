@@ -14,6 +14,9 @@ EMBEDDED = {"64:ff9b::/96": 128, "64:ff9b:1::/48": 128, "2002::/16": 48}
 #: protocols (with a cloud's metadata in it), the old relays to 6to4, documentation.
 SPECIAL = [ipaddress.ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
 
+#: Where the web is served. On others of a public host there are mail servers and databases.
+PORTS = (80, 443, 8080, 8443)
+
 TIMEOUT = httpx.Timeout(10, connect=5)
 
 Resolve = Callable[..., list[Any]]
@@ -23,22 +26,30 @@ class AddressRefused(httpx.ConnectError):
     """The address cannot be called: it is none, or it leads inside the network. The text does not repeat it."""
 
 
+class AddressUnknown(AddressRefused):
+    """Nobody knows the name, at least at present."""
+
+
 class OutsideTransport(httpx.BaseTransport):
     """For an httpx.Client that calls what a stranger has named. Each request, a redirect's too, is checked.
 
     The name is looked up once, every address found is checked, and the call goes to the first of these: a name that
-    answers differently the next time gains nothing. The certificate has to be the name's. With `may_be_local` plain
-    http and the network's own addresses are allowed. Requests raise AddressRefused beside what httpx raises.
+    answers differently the next time gains nothing. The certificate has to be the name's. `plain`: http, too. With
+    `may_be_local` also http, any port, and the network's own addresses. Requests raise AddressRefused beside what
+    httpx raises.
     """
 
-    def __init__(self, *, may_be_local: bool = False, resolve: Resolve = socket.getaddrinfo) -> None:
+    def __init__(
+        self, *, plain: bool = False, may_be_local: bool = False, resolve: Resolve = socket.getaddrinfo
+    ) -> None:
+        self._plain = plain
         self._may_be_local = may_be_local
         self._resolve = resolve
         # By name: a connection that was made for one name must not carry what another at the same address is sent.
         self._by_host: dict[str, httpx.HTTPTransport] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = read_url(str(request.url), self._may_be_local)
+        url = read_url(str(request.url), self._may_be_local, plain=self._plain)
         host = url.raw_host.decode()
         port = url.port or (443 if url.scheme == "https" else 80)
         target = url.copy_with(host=find_address(host, port, self._may_be_local, self._resolve))
@@ -71,16 +82,18 @@ def post_json(address: str, body: Any, *, may_be_local: bool = False, resolve: R
         return response.status_code
 
 
-def read_url(address: str, may_be_local: bool) -> httpx.URL:
-    """Raises AddressRefused for what is no http(s) address with a host, or has a user in it."""
+def read_url(address: str, may_be_local: bool, *, plain: bool = False) -> httpx.URL:
+    """Raises AddressRefused for what is no http(s) address with a host, has a user in it, or an odd port."""
     try:
         url = httpx.URL(address.strip())
     except (httpx.InvalidURL, UnicodeError, TypeError):
         raise AddressRefused("it is not an address") from None
     if url.scheme not in ("https", "http") or not url.host or url.userinfo:
         raise AddressRefused("it is not a web address")
-    if url.scheme == "http" and not may_be_local:
+    if url.scheme == "http" and not (may_be_local or plain):
         raise AddressRefused("it does not begin with https://")
+    if url.port is not None and url.port not in PORTS and not may_be_local:
+        raise AddressRefused(f"its port is none of {', '.join(map(str, PORTS))}")
     return url
 
 
@@ -91,7 +104,7 @@ def find_address(host: str, port: int, may_be_local: bool, resolve: Resolve = so
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise AddressRefused("its name has no address")
+        raise AddressUnknown("its name has no address")
     if not may_be_local and not all(is_public(address) for address in found):
         raise AddressRefused("it leads inside the network")
     return found[0]

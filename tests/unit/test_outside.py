@@ -58,6 +58,7 @@ def test_other_spellings_of_this_machine(host: str) -> None:
         "http://example.org/",
         "https:///x",
         "https://user@example.org/",
+        "https://example.org:6379/",
     ],
 )
 def test_what_is_no_public_web_address(address: str) -> None:
