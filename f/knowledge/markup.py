@@ -98,4 +98,5 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return _SPACES.sub(" ", " ".join(text.split())).replace("|", "\\|")
+    # A bar is text, whether or not backslashes stand before it.
+    return re.sub(r"(\\*)\|", r"\1\1\|", _SPACES.sub(" ", " ".join(text.split())))
