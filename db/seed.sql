@@ -2,10 +2,12 @@
 -- variables, API keys are added by whoever sets up the installation. Safe to run again.
 
 insert into plans (code, name, monthly_messages, monthly_tokens, daily_messages_per_contact, knowledge_sources,
-                   knowledge_pages, knowledge_bytes, daily_ingestions) values
-  ('free', 'Free', 200, 200000, 40, 20, 300, 50 * 1048576, 50),
-  ('pro', 'Pro', 5000, 5000000, 100, 300, 10000, 1024 * 1048576::bigint, 1000),
-  ('enterprise', 'Enterprise', 100000, 100000000, 300, 5000, 200000, 20480 * 1048576::bigint, 20000)
+                   knowledge_pages, knowledge_bytes, daily_ingestions, crawls, crawl_pages, crawl_depth, crawl_bytes,
+                   crawl_seconds) values
+  ('free', 'Free', 200, 200000, 40, 20, 300, 50 * 1048576, 50, 1, 100, 4, 100 * 1048576, 1800),
+  ('pro', 'Pro', 5000, 5000000, 100, 300, 10000, 1024 * 1048576::bigint, 1000, 10, 1000, 8, 1024 * 1048576, 7200),
+  ('enterprise', 'Enterprise', 100000, 100000000, 300, 5000, 200000, 20480 * 1048576::bigint, 20000, 100, 10000, 12,
+   10240 * 1048576::bigint, 28800)
 on conflict (code) do nothing;
 
 -- Estimates, as the providers published them at these dates: check them before you rely on max_cost.

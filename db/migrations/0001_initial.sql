@@ -56,8 +56,15 @@ create table plans (
   knowledge_sources integer not null default 20 check (knowledge_sources >= 0),
   knowledge_pages integer not null default 300 check (knowledge_pages >= 0),
   knowledge_bytes bigint not null default 52428800 check (knowledge_bytes >= 0),
-  daily_ingestions integer not null default 50 check (daily_ingestions >= 0)
+  daily_ingestions integer not null default 50 check (daily_ingestions >= 0),
+  crawls integer not null default 2 check (crawls >= 0),
+  crawl_pages integer not null default 100 check (crawl_pages >= 1),
+  crawl_depth integer not null default 4 check (crawl_depth >= 0),
+  crawl_bytes bigint not null default 104857600 check (crawl_bytes >= 0),
+  crawl_seconds integer not null default 1800 check (crawl_seconds >= 0)
 );
+comment on column plans.crawls is
+  'Web sites of an organisation; what each run of one may take follows: pages, steps from the first page, bytes, time.';
 
 create table organizations (
   organization_id uuid primary key default gen_random_uuid(),
@@ -628,11 +635,60 @@ create table source_files (
 );
 comment on table source_files is 'What was uploaded, once however many sources have the same bytes; gone with the last.';
 
+create table crawls (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  chatbot_id uuid not null,
+  name text not null check (char_length(name) between 1 and 200),
+  url text not null check (char_length(url) <= 500),
+  wanted_language text,
+  max_pages integer check (max_pages >= 1),
+  max_depth integer check (max_depth >= 0),
+  every_hours integer check (every_hours >= 1),
+  state text not null default 'pending' check (state in ('pending', 'running', 'ready', 'failed', 'cancelled')),
+  run integer not null default 1,
+  attempts integer not null default 0,
+  prepared_at timestamptz,
+  is_rechecking boolean not null default false,
+  robots text not null default '',
+  pause numeric not null default 1,
+  absent_words text[] not null default '{}',
+  pages_read integer not null default 0,
+  pages_found integer not null default 0,
+  bytes bigint not null default 0,
+  cut text check (cut in ('pages', 'bytes', 'seconds', 'quota_ingestions')),
+  warnings jsonb not null default '[]' check (jsonb_typeof(warnings) = 'array'),
+  error_code text,
+  error_message text,
+  started_at timestamptz,
+  finished_at timestamptz,
+  next_at timestamptz,
+  touched_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (organization_id, id),
+  unique (organization_id, chatbot_id, url),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
+  check ((state = 'failed') = (error_code is not null) and (error_code is null) = (error_message is null))
+);
+create index crawls_open on crawls (touched_at) where state in ('pending', 'running');
+create index crawls_due on crawls (next_at) where next_at is not null;
+comment on table crawls is 'A web site of which each page is a source; all but the first columns are of its present or last run.';
+comment on column crawls.max_pages is 'At most, like max_depth; null: the plan''s.';
+comment on column crawls.is_rechecking is
+  'All that is linked has been read; what is known of former runs and was not come by is asked for now.';
+comment on column crawls.robots is 'Its robots.txt, as it was when the run began.';
+comment on column crawls.pause is 'Seconds between two pages.';
+comment on column crawls.absent_words is 'Of what the site answers, as if it were a page, for a page that cannot be.';
+comment on column crawls.cut is 'The limit that ended the run before the end of the site.';
+comment on column crawls.next_at is 'When the next run begins by itself.';
+
 create table knowledge_sources (
   organization_id uuid not null references organizations,
   id uuid not null default gen_random_uuid(),
   chatbot_id uuid not null,
-  kind text not null check (kind in ('file', 'url', 'text')),
+  kind text not null check (kind in ('file', 'url', 'text', 'page')),
+  crawl_id uuid,
   name text not null check (char_length(name) between 1 and 200),
   url text,
   content_type text not null default '',
@@ -660,17 +716,55 @@ create table knowledge_sources (
   unique (organization_id, chatbot_id, url),
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
   foreign key (organization_id, file_sha256) references source_files (organization_id, sha256),
-  check ((kind = 'url') = (url is not null) and (kind = 'url') = (file_sha256 is null)),
+  foreign key (organization_id, crawl_id) references crawls (organization_id, id),
+  check ((kind in ('url', 'page')) = (url is not null) and (kind = 'url') = (file_sha256 is null)
+         and (kind = 'page') = (crawl_id is not null)),
   check ((state = 'failed') = (error_code is not null) and (error_code is null) = (error_message is null))
 );
 create index knowledge_sources_open on knowledge_sources (touched_at) where state not in ('ready', 'failed');
 create index knowledge_sources_file on knowledge_sources (organization_id, file_sha256);
+create index knowledge_sources_crawl on knowledge_sources (organization_id, crawl_id) where crawl_id is not null;
+comment on column knowledge_sources.crawl_id is 'The crawl that has brought a page, and takes it away again.';
 comment on column knowledge_sources.wanted_version is 'The version that is being made, or was made last.';
 comment on column knowledge_sources.version is
   'The version that customers get answers from; null before the first. A failed attempt leaves it as it is.';
 comment on column knowledge_sources.embedding_model is 'Of that version: model/dimensions.';
 comment on column knowledge_sources.attempts is 'Runs of the wanted version.';
 comment on column knowledge_sources.touched_at is 'When a run last got on; one that stands still is taken up again.';
+
+create table crawl_pages (
+  organization_id uuid not null references organizations,
+  crawl_id uuid not null,
+  url text not null check (char_length(url) <= 500),
+  position bigint not null generated always as identity,
+  run integer not null,
+  depth integer not null,
+  hops integer not null default 0,
+  origin text not null check (origin in ('start', 'sitemap', 'link')),
+  shape text,
+  state text not null default 'waiting'
+    check (state in ('waiting', 'taken', 'unchanged', 'skipped', 'refused', 'failed', 'gone')),
+  reason text,
+  tries integer not null default 0,
+  etag text,
+  last_modified text,
+  sha256 text,
+  source_id uuid,
+  is_excluded boolean not null default false,
+  touched_at timestamptz not null default now(),
+  primary key (organization_id, crawl_id, url),
+  foreign key (organization_id, crawl_id) references crawls (organization_id, id) on delete cascade,
+  foreign key (organization_id, source_id) references knowledge_sources (organization_id, id)
+    on delete set null (source_id)
+);
+create index crawl_pages_waiting on crawl_pages (organization_id, crawl_id, run, tries, depth, position)
+  where state = 'waiting';
+create index crawl_pages_shape on crawl_pages (organization_id, crawl_id, shape) where shape is not null;
+create index crawl_pages_source on crawl_pages (organization_id, source_id) where source_id is not null;
+comment on table crawl_pages is 'An address of a crawl''s site, and what became of it in the last run that came by it.';
+comment on column crawl_pages.hops is 'Redirects and canonical addresses that led here, one after the other.';
+comment on column crawl_pages.shape is 'What it has in common with others that a program makes; these are bounded.';
+comment on column crawl_pages.is_excluded is 'The tenant has deleted its source: it is not read again.';
 
 create table source_versions (
   organization_id uuid not null references organizations,
@@ -906,7 +1000,8 @@ grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integ
 grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
-grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms to app;
+grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms, crawls,
+  crawl_pages to app;
 grant insert on unrouted_events to app;
 grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;
@@ -949,8 +1044,10 @@ create policy route on org_integrations for select to router using (is_enabled);
 
 grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
 grant select (organization_id, id, embedding_model, embedding_dimensions) on chatbots to router;
+grant select (organization_id, id, state, touched_at, next_at) on crawls to router;
 create policy route on knowledge_sources for select to router using (true);
 create policy route on chatbots for select to router using (true);
+create policy route on crawls for select to router using (true);
 
 -- Whose number this is, and which Meta app must have signed for it.
 create function route_number(number_id text) returns table (organization_id uuid, app_id text)
@@ -1119,6 +1216,18 @@ create function stalled_ingestions(age interval, most integer)
        or s.state = 'pending' and s.touched_at < now() - age / 5
        or s.state = 'ready' and s.embedding_model <> c.embedding_model || '/' || c.embedding_dimensions
     order by s.touched_at limit most;
+  end;
+
+-- Crawls whose run stands still, or whose next run is due.
+create function due_crawls(age interval, most integer)
+  returns table (organization_id uuid, crawl_id uuid, is_next boolean)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select c.organization_id, c.id, c.state not in ('pending', 'running') from crawls c
+    where c.state = 'running' and c.touched_at < now() - age
+       or c.state = 'pending' and c.touched_at < now() - age / 5
+       or c.state not in ('pending', 'running') and c.next_at <= now()
+    order by c.touched_at limit most;
   end;
 
 -- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.

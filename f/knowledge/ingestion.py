@@ -149,6 +149,17 @@ def content_hash(chunks: Sequence[Chunk], configuration: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def exceeded(quota: dict[str, Any], size: int, *, is_new: bool) -> str | None:
+    """Which of the plan's limits a source of `size` more bytes would exceed: ingestions, sources, pages, bytes."""
+    if quota["ingestions"] + 1 > quota["most_ingestions"]:
+        return "ingestions"
+    if is_new and quota["sources"] + 1 > quota["most_sources"]:
+        return "sources"
+    if is_new and quota["pages"] >= quota["most_pages"]:
+        return "pages"
+    return "bytes" if size and quota["bytes"] + size > quota["most_bytes"] else None
+
+
 def check_pages(connection: Connection, job: Job, pages: int) -> None:
     quota = connection.execute(queries.READ_QUOTA, job.keys).fetchone()
     others = connection.execute(queries.OTHER_PAGES, job.keys).fetchone()

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from f.knowledge import queries
+from f.knowledge import ingestion, queries
 from f.knowledge.ingestion import Job
 from f.knowledge.runs import start_ingestion
 from f.lib.api_auth import Caller, authenticate
@@ -19,6 +19,9 @@ from f.lib.windmill import WindmillError, get_resource
 
 DATABASE = "f/lib/database"
 SCOPE = "knowledge"
+
+#: How the limits of a plan are told.
+LIMITS = {"ingestions": "{} a day", "sources": "{} in all", "pages": "{} in all", "bytes": "{} bytes in all"}
 
 #: Bytes of a file.
 MAX_BYTES = 20 * 1024 * 1024
@@ -84,18 +87,13 @@ class Library:
         return ApiError(409, "same_content", f"this chatbot has it already, as source {source_id}")
 
     def check_quota(self, values: Mapping[str, Any], size: int) -> None:
-        quota = self.quota()
-        limits, used = quota["limits"], quota["used"]
-        if used["ingestions"] + 1 > limits["ingestions"]:
-            raise over("ingestions", f"{limits['ingestions']} a day")
-        if values.get("kind"):
-            if used["sources"] + 1 > limits["sources"]:
-                raise over("sources", f"{limits['sources']} in all")
-            if used["pages"] >= limits["pages"]:
-                raise over("pages", f"{limits['pages']} in all")
+        quota = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
+        assert quota is not None
+        if size:
             known = self.connection.execute(queries.KNOWS_FILE, values).fetchone()
-            if size and not (known and known["known"]) and used["bytes"] + size > limits["bytes"]:
-                raise over("bytes", f"{limits['bytes']} bytes in all, {used['bytes']} are used")
+            size = 0 if known and known["known"] else size
+        if what := ingestion.exceeded(quota, size, is_new=bool(values.get("kind"))):
+            raise over(what, LIMITS[what].format(quota[f"most_{what}"]))
 
     def refresh(self, source_id: str) -> dict[str, Any]:
         """Read a source again. Raises ApiError 404, 429."""
@@ -116,6 +114,7 @@ class Library:
             self.connection.execute(queries.PATIENCE)
             self.connection.execute(queries.LOCK_DAY, values)
             self.find(source_id)
+            self.connection.execute(queries.EXCLUDE_PAGE, values)
             gone = self.connection.execute(queries.DELETE_SOURCE, values).fetchone()
             if gone and gone["file_sha256"]:
                 self.connection.execute(queries.DELETE_FILE, {**values, "file_sha256": gone["file_sha256"]})
@@ -161,9 +160,10 @@ def over(what: str, limit: str) -> ApiError:
 def described(row: dict[str, Any]) -> dict[str, Any]:
     """A source as callers see it."""
     error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
-    shown = ("id", "kind", "name", "url", "content_type", "size", "language", "state", "version", "pages", "chunks")
+    shown = ("id", "kind", "name", "url", "content_type", "size", "language", "crawl_id", "state")
+    counts = ("version", "pages", "chunks")
     return plain(
-        {name: row[name] for name in shown}
+        {name: row[name] for name in shown + counts}
         | {"progress": {"done": row["progress_done"], "total": row["progress_total"]}}
         | {"is_searchable": row["version"] is not None, "error": error, "warnings": row["warnings"]}
         | {"created_at": row["created_at"], "updated_at": row["updated_at"]}

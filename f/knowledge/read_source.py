@@ -36,11 +36,15 @@ def main(database: dict, organization_id: str, source_id: str, version: int) -> 
 
 def bytes_of(connection, job: Job, source: dict) -> tuple[bytes, str, str]:  # type: ignore[no-untyped-def]
     """Bytes, file name and content type."""
-    if source["kind"] != "url":
-        name = source["name"] if source["kind"] == "file" else "text.md"
-        return ingestion.read_file(connection, job, source["file_sha256"]), name, source["content_type"]
-    page = fetch(source["url"])
-    name = PurePosixPath(urlsplit(page.url).path).name
-    if "html" in page.content_type:
-        name = "page.html"  # whatever program made it
-    return page.data, name, page.content_type
+    if source["kind"] == "url":
+        page = fetch(source["url"])
+        return page.data, file_name(page.url, page.content_type), page.content_type
+    name = {"file": source["name"], "text": "text.md"}.get(source["kind"])
+    if name is None:
+        name = file_name(source["url"], source["content_type"])
+    return ingestion.read_file(connection, job, source["file_sha256"]), name, source["content_type"]
+
+
+def file_name(url: str, content_type: str) -> str:
+    """The name of a page as a file's: of one that a program has made, the ending says nothing."""
+    return "page.html" if "html" in content_type else PurePosixPath(urlsplit(url).path).name

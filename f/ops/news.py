@@ -16,6 +16,7 @@ SEVERITIES = ("info", "warning", "critical")
 #: Kind of alert → severity, what is the matter. What to do about it: docs/operations.md, under the same words.
 KINDS: dict[str, tuple[str, str]] = {
     "channel_failing": ("warning", "A channel for alerts does not work"),
+    "crawl_failed": ("warning", "A web site could not be read into the knowledge"),
     "embedding_failed": ("warning", "Questions and documents are not embedded: search by words alone"),
     "handover_not_told": ("critical", "A customer waits for a person and nobody could be told"),
     "ingestion_failed": ("warning", "A document could not be taken into the knowledge"),

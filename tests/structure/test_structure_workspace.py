@@ -29,6 +29,8 @@ DATABASE_MODULES = {
     "f/admin/desk",
     "f/admin/api_keys",
     "f/knowledge/answering",
+    "f/knowledge/crawling",
+    "f/knowledge/crawls",
     "f/knowledge/ingestion",
     "f/knowledge/library",
     "f/knowledge/retrieval",

@@ -1,0 +1,68 @@
+"""Crawl, step 2: read pages for some seconds, and keep each as a source whose ingestion begins"""
+
+import math
+import time
+from functools import partial
+
+import httpx
+
+from f.knowledge import crawling, queries
+from f.knowledge.crawling import Run
+from f.knowledge.fetching import fetch
+from f.knowledge.ingestion import Job
+from f.knowledge.robots import Robots
+from f.knowledge.runs import start_ingestion
+from f.knowledge.visits import visit
+from f.lib.database import Connection, connect, tenant
+
+#: Seconds after which the worker is given back.
+SECONDS = 20
+
+#: Longest pause between two pages that a worker waits for; longer ones are the flow's.
+PATIENCE = 2
+
+#: Seconds until it looks again whether its pages have been ingested.
+WAIT = 10
+
+
+def main(database: dict, organization_id: str, crawl_id: str, run: int, local_addresses: str | None = None) -> dict:
+    """Purpose: a site is read at its pace, and a kill costs one page at most.
+
+    Input: the `postgresql` resource, which run of which crawl, and whether addresses inside the network are allowed.
+
+    Returns `state`: "more" with the seconds to `pause`; "done", "superseded", "ended", "gone".
+    """
+    work = Run(organization_id, crawl_id, run)
+    read = partial(fetch, may_be_local=local_addresses == "true")
+    until = time.monotonic() + SECONDS
+    rules = None
+    with connect(database) as connection:
+        while True:
+            state, crawl, page = crawling.pick(connection, work)
+            if state != "page":
+                return {"state": "more" if state == "wait" else state, "pause": WAIT if state == "wait" else 0}
+            rules = rules or Robots(crawl["robots"])
+            asked = time.monotonic()
+            outcome = visit(read, crawl, page, rules)
+            state, job = crawling.settle(connection, work, page, outcome)
+            if job:
+                ingest(connection, job)
+            if state != "wanted":
+                return {"state": state, "pause": 0}
+            # A site in trouble is left alone for longer; one that was not asked, not at all.
+            pause = float(crawl["pause"]) * {"waiting": 5}.get(outcome.state, 1) * (outcome.reason != "robots")
+            rest = max(0.0, pause - (time.monotonic() - asked))
+            if rest > PATIENCE or time.monotonic() > until:
+                return {"state": "more", "pause": math.ceil(rest)}
+            time.sleep(rest)
+
+
+def ingest(connection: Connection, job: Job) -> None:
+    """Queue the version's run. Where that cannot be done now, the schedule of the ingestions does it."""
+    with tenant(connection, job.organization_id):
+        source = connection.execute(queries.COUNT_ATTEMPT, job.keys).fetchone()
+    if source:
+        try:
+            start_ingestion(job, source["attempts"])
+        except httpx.HTTPError as error:
+            print(f"the run could not be queued: {type(error).__name__}")

@@ -1,0 +1,23 @@
+"""Remove a web site from a chatbot's knowledge"""
+
+from f.knowledge import crawls
+from f.knowledge.library import open_library
+from f.lib import http
+
+
+@http.answering()
+def main(chatbot: str, crawl: str, request: dict | None = None) -> dict:
+    """Purpose: nothing of its pages is found any more, and their bytes and passages are gone.
+
+    chatbot: id or slug
+    crawl: its id
+    request: filled in by the HTTP route
+    """
+    with open_library(request, chatbot) as library:
+        crawl_id = http.uuid("crawl", crawl)
+        crawls.delete(library, crawl_id)
+        return {"id": crawl_id, "is_deleted": True}
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}

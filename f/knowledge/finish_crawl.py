@@ -1,0 +1,16 @@
+"""Crawl, step 3: take away what the site does not have any more"""
+
+from f.knowledge import crawling
+from f.knowledge.crawling import Run
+from f.lib.database import connect
+
+
+def main(database: dict, organization_id: str, crawl_id: str, run: int) -> dict:
+    """Purpose: the bot does not answer from pages that are gone. Only a run that came to its end says so of a page.
+
+    Input: the `postgresql` resource, and which run of which crawl.
+
+    Returns `state`: "ready" (also when an earlier attempt did it), "superseded", "ended", "gone".
+    """
+    with connect(database) as connection:
+        return {"state": crawling.finish(connection, Run(organization_id, crawl_id, run))}

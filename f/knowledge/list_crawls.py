@@ -1,0 +1,24 @@
+"""The web sites of a chatbot's knowledge"""
+
+from f.knowledge import crawls, queries
+from f.knowledge.library import open_library
+from f.lib import http
+from f.lib.database import tenant
+
+
+@http.answering()
+def main(chatbot: str, request: dict | None = None) -> dict:
+    """Purpose: which sites a chatbot answers from, when they were read and will be read again.
+
+    chatbot: id or slug
+    request: filled in by the HTTP route
+
+    Returns `crawls`, newest first.
+    """
+    with open_library(request, chatbot) as library, tenant(library.connection, library.organization_id):
+        rows = library.connection.execute(queries.LIST_CRAWLS, library.keys).fetchall()
+        return {"crawls": [crawls.described(row) for row in rows]}
+
+
+def preprocessor(event: dict) -> dict:
+    return {"request": http.request_of(event, http.accepted_by(main))}
