@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ VARIABLES = {
     "WINDMILL_URL": "Windmill's address, http or https (required)",
     "WINDMILL_WORKSPACE": "its workspace (required)",
     "WINDMILL_TOKEN": "a token that may run the webhook flow and store_events (required)",
+    "WINDMILL_TOKEN_FILE": "a file that holds it, instead of WINDMILL_TOKEN",
     "GATEWAY_HOST": "the address to listen on (default: 127.0.0.1)",
     "GATEWAY_PORT": "the port to listen on (default: 3000)",
     "TRUSTED_PROXIES": "networks whose X-Forwarded-For is believed, comma-separated CIDRs (default: none)",
@@ -69,9 +71,15 @@ class Config:
 def load(environment: Mapping[str, str]) -> Config:
     """The configuration in `environment`. Raises ConfigError with every problem there is, not only the first."""
     problems: list[str] = []
+    given = dict(environment)
+    if not given.get("WINDMILL_TOKEN", "").strip() and (file := given.get("WINDMILL_TOKEN_FILE", "").strip()):
+        try:
+            given["WINDMILL_TOKEN"] = Path(file).read_text()
+        except (OSError, ValueError):
+            problems.append(f"WINDMILL_TOKEN_FILE names {file}, which cannot be read")
 
     def setting(name: str, read: Callable[[str], T], default: str | None = None) -> T | None:
-        text = environment.get(name, "").strip() or default
+        text = given.get(name, "").strip() or default
         if text is None:
             problems.append(f"{name} is not set")
             return None
