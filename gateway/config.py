@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import limits
 
+from gateway.process import ConfigError
 from gateway.signature import AppSecret
 
 T = TypeVar("T")
@@ -41,14 +42,6 @@ VARIABLES = {
     "GATEWAY_NUMBER_LIMIT": f"messages of all people to one number; off: none (default: {NUMBER_LIMIT})",
     "GATEWAY_LIMITS_URL": "where several gateways count together, valkey:// or redis:// (default: each in its memory)",
 }
-
-
-class ConfigError(Exception):
-    """The gateway cannot start; `problems` says why, without any value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)
