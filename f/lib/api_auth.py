@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
+# ]
+# ///
 """Who calls a route: the bearer key, known by its hash, as the organisation and scopes it stands for."""
 
 from dataclasses import dataclass

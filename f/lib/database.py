@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
+# ]
+# ///
 """The one way to the database: a short connection, and transactions bound to one organisation."""
 
 from collections.abc import Iterator

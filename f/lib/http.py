@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """What routes share: arguments out of a request, checked values, one shape of answers and errors.
 
 A script of a route serves a form in Windmill as well. There its arguments are the form's fields; on the route

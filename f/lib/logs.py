@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Logs as one JSON object a line: ids, decisions and durations, never what customers wrote, their numbers or secrets.
 
 Only the standard library, and little of it: every step imports this.
