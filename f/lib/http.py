@@ -1,6 +1,9 @@
 # /// script
 # requires-python = "==3.11.*"
-# dependencies = []
+# dependencies = [
+#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
+#   "typing-extensions==4.16.0",
+# ]
 # ///
 """What routes share: arguments out of a request, checked values, one shape of answers and errors.
 
@@ -8,8 +11,8 @@ A script of a route serves a form in Windmill as well. There its arguments are t
 `preprocessor` hands everything over as `request`, and `answering` fills the arguments in from it:
 
 - as JSON *text*, since Windmill resolves `$var:` and `$res:` in arguments at every depth, and what somebody
-  sends must not fetch a secret. For the same reason only the raw text of a body is read, and an error never
-  repeats what was sent.
+  sends must not fetch a secret. For the same reason the request is read as the run's record has it, of its body
+  only the raw text, and an error never repeats what was sent.
 - without secrets: those stay in this process, which Windmill ends with the job. They are never stored.
 """
 
@@ -25,6 +28,8 @@ from decimal import Decimal
 from typing import Any, ParamSpec
 from urllib.parse import urlsplit
 from uuid import UUID
+
+from f.lib.windmill import event_as_sent
 
 P = ParamSpec("P")
 
@@ -60,9 +65,11 @@ def invalid(name: str, why: str) -> ApiError:
 def request_of(event: dict[str, Any], accepted: Collection[str], secrets: Collection[str] = ()) -> dict[str, Any]:
     """What `main` gets on the route: who calls (the hash of the key) and the arguments, without `secrets`.
 
-    Never raises: what is wrong with the request is its `problem`, told once the caller is known.
+    What is wrong with the request is its `problem`, told once the caller is known. Raises WindmillError where
+    Windmill does not say what was sent.
     """
     _secrets.clear()
+    event = event_as_sent(event)
     problem = None
     arguments: dict[str, Any] = {}
     try:

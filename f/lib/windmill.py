@@ -35,6 +35,19 @@ def put_secret(path: str, value: str, description: str) -> None:
         _call("POST", "variables/create", body)
 
 
+def event_as_sent(event: dict[str, Any]) -> dict[str, Any]:
+    """The request of a route as it came, from the run's record.
+
+    In the `event` that a preprocessor gets, Windmill has followed `$var:`, `$res:` and `$WM_TOKEN` in query, path,
+    headers and text: what somebody sends could fetch a secret. What is stored is what was sent. Outside of Windmill
+    nothing was followed.
+    """
+    job_id = os.environ.get("WM_JOB_ID")
+    if not job_id or not any(event.get(part) for part in ("query", "params", "raw_string")):
+        return event
+    return dict(_call("GET", f"jobs_u/get_args/{job_id}").json()["event"])
+
+
 def start_script(path: str, arguments: dict[str, Any], in_seconds: int) -> None:
     """Queue a run of the script `path` that begins after `in_seconds`."""
     _call("POST", f"jobs/run/p/{path}?scheduled_in_secs={in_seconds}", arguments)
