@@ -151,6 +151,7 @@ def test_references_in_what_somebody_sends_are_followed_nowhere(stack: RunningSt
         call("GET", "usage", stack.demo1_api_key, params={"month": reference}),
         call("GET", "conversations", stack.demo1_api_key, params={"chatbot": reference, "after": reference}),
         call("PUT", "integrations/$var:f%2Fadmin%2Fdatabase_password", stack.demo1_api_key, json={}),
+        call("PUT", "chatbots/refs", stack.demo1_api_key, json={}, params={"blocked_text": reference}),
         call("POST", "organizations", operator, json={"slug": reference, "name": "x"}),
         call("POST", "organizations", operator, json=reference),
         call("POST", "organizations", operator, content=reference, headers={"content-type": "text/plain"}),
@@ -159,11 +160,10 @@ def test_references_in_what_somebody_sends_are_followed_nowhere(stack: RunningSt
     assert answers[0].status_code == 200
     assert not [answer.text for answer in answers if secret in answer.text]
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
-        assert connection.execute("select name, persona from chatbots where slug = 'refs'").fetchone() == (
-            reference,
-            reference,
-        )
+        row = connection.execute("select name, persona, blocked_text from chatbots where slug = 'refs'").fetchone()
+        assert row == (reference, reference, reference)
         assert secret not in json.dumps(connection.execute("select * from audit_log").fetchall(), default=str)
+    assert secret not in jobs(stack)
 
 
 def test_a_missing_reference_is_no_window_on_what_there_is(call: Call) -> None:
