@@ -1,5 +1,6 @@
 """The engine's HTTP side: Windmill's API on one port, the tenants' API on another."""
 
+import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
@@ -53,10 +54,12 @@ def build_public_app(engine: Engine, access: Access) -> Starlette:
         return JSONResponse({"status": "ok" if alive else "database unavailable"}, 200 if alive else 503)
 
     async def serve(request: Request) -> Response:
+        _refuse_references(request)
         as_text = holds_values(request.headers.get("content-type", ""))
         return await workspace_routes.answer(request, f"chatbots/{request.path_params['path']}", as_text=as_text)
 
     async def serve_admin(request: Request) -> Response:
+        _refuse_references(request)
         return await workspace_routes.answer(request, f"admin/{request.path_params['path']}", as_text=True)
 
     return Starlette(
@@ -67,6 +70,13 @@ def build_public_app(engine: Engine, access: Access) -> Starlette:
         ],
         exception_handlers=dict.fromkeys((*EXPLAINED, HTTPException), _explain_publicly),
     )
+
+
+def _refuse_references(request: Request) -> None:
+    """Keep what Windmill would follow out of address and headers. Raises HTTPException."""
+    if re.search(r"\$|%24", f"{request.scope['raw_path'].decode('latin-1')}?{request.url.query}"):
+        raise HTTPException(400, "a $ cannot be in an address")
+    request.scope["headers"] = [(name, value.replace(b"$", b"_")) for name, value in request.scope["headers"]]
 
 
 def _handlers() -> dict[type[Exception], Callable[[Request, Exception], Response]]:

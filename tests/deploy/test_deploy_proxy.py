@@ -263,6 +263,20 @@ def test_windmill_reads_no_values_in_what_is_sent(
     assert holds_values(content_type or "") == (arrives == "text/plain") or "/admin/" in path
 
 
+def test_no_reference_comes_in_by_headers(proxy: Proxy) -> None:
+    sent = {"authorization": "$var:f/lib/x", "x-any": "a $res:f/lib/x", "content-type": "$var:f/lib/x"}
+    answer = proxy.api.post("/api/chatbots/x/knowledge/upload", content=b"x", headers=sent).json()
+    assert "$" not in json.dumps(answer["headers"])
+    assert answer["headers"]["authorization"] == "_var:f/lib/x"
+
+
+@pytest.mark.parametrize("path", ["/api/chatbots/$var:f%2Flib%2Fx/sources", "/api/admin/usage?month=%24var:f/lib/x"])
+def test_no_reference_comes_in_by_the_address(proxy: Proxy, path: str) -> None:
+    before = len(proxy.windmill.seen)
+    assert proxy.status("API", path) == 400
+    assert len(proxy.windmill.seen) == before
+
+
 def test_a_second_type_of_content_does_not_count(proxy: Proxy) -> None:
     types = [("content-type", "application/pdf"), ("content-type", "application/json")]
     answer = proxy.api.post("/api/chatbots/x/knowledge/text", content=b"{}", headers=types).json()
