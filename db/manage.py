@@ -70,6 +70,19 @@ def reset(url: str, *, passwords: Mapping[str, str] | None = None, seeded: bool 
         seed(url)
 
 
+def prepare(url: str, *, passwords: Mapping[str, str] | None = None) -> str:
+    """Make and seed the database of `url`, or apply the migrations that it lacks. Returns what was done."""
+    create_database(url)
+    with connect(url) as connection:
+        is_new = not is_managed(connection)
+    if is_new:
+        create(url, passwords=passwords)
+        seed(url)
+        return "created and seeded"
+    applied = migrate(url, passwords=passwords)
+    return f"migrated to {applied[-1].version:04}" if applied else "up to date"
+
+
 def create(url: str, *, passwords: Mapping[str, str] | None = None) -> None:
     """Make roles and schema in an empty database; every migration counts as applied."""
     with _changing(url) as connection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -13,6 +14,12 @@ OLDEST_SERVER = 16
 
 class DatabaseError(Exception):
     """The database cannot be brought to the wanted state; the message says why."""
+
+
+def create_role(connection: psycopg.Connection, name: str, attributes: LiteralString) -> None:
+    """Make a role unless it exists."""
+    if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
+        connection.execute(sql.SQL("create role {} " + attributes).format(sql.Identifier(name)))
 
 
 def create_database(url: str) -> None:

@@ -66,7 +66,8 @@ def dump_schema(url: str, pg_dump: Path) -> list[str]:
     """The schema of `url` as SQL, without comments and what differs from dump to dump."""
     connection = conninfo_to_dict(url)
     # Not on the command line, which every user of the machine can read.
-    environment = os.environ | {"PGPASSWORD": str(connection.pop("password", ""))}
+    password = connection.pop("password", None)
+    environment = os.environ | ({"PGPASSWORD": str(password)} if password else {})
     command = [str(pg_dump), "--schema-only", "--no-password", f"--dbname={make_conninfo('', **connection)}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import limits
 
+from gateway.process import ConfigError
 from gateway.signature import AppSecret
 
 T = TypeVar("T")
@@ -31,6 +33,7 @@ VARIABLES = {
     "WINDMILL_URL": "Windmill's address, http or https (required)",
     "WINDMILL_WORKSPACE": "its workspace (required)",
     "WINDMILL_TOKEN": "a token that may run the webhook flow and store_events (required)",
+    "WINDMILL_TOKEN_FILE": "a file that holds it, instead of WINDMILL_TOKEN",
     "GATEWAY_HOST": "the address to listen on (default: 127.0.0.1)",
     "GATEWAY_PORT": "the port to listen on (default: 3000)",
     "TRUSTED_PROXIES": "networks whose X-Forwarded-For is believed, comma-separated CIDRs (default: none)",
@@ -39,14 +42,6 @@ VARIABLES = {
     "GATEWAY_NUMBER_LIMIT": f"messages of all people to one number; off: none (default: {NUMBER_LIMIT})",
     "GATEWAY_LIMITS_URL": "where several gateways count together, valkey:// or redis:// (default: each in its memory)",
 }
-
-
-class ConfigError(Exception):
-    """The gateway cannot start; `problems` says why, without any value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -69,9 +64,15 @@ class Config:
 def load(environment: Mapping[str, str]) -> Config:
     """The configuration in `environment`. Raises ConfigError with every problem there is, not only the first."""
     problems: list[str] = []
+    given = dict(environment)
+    if not given.get("WINDMILL_TOKEN", "").strip() and (file := given.get("WINDMILL_TOKEN_FILE", "").strip()):
+        try:
+            given["WINDMILL_TOKEN"] = Path(file).read_text()
+        except (OSError, ValueError):
+            problems.append(f"WINDMILL_TOKEN_FILE names {file}, which cannot be read")
 
     def setting(name: str, read: Callable[[str], T], default: str | None = None) -> T | None:
-        text = environment.get(name, "").strip() or default
+        text = given.get(name, "").strip() or default
         if text is None:
             problems.append(f"{name} is not set")
             return None

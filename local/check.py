@@ -14,7 +14,7 @@ from local.install import ROOT, uv, wmill
 
 #: What `wmill` reads, and what the locks of scripts depend on.
 WORKSPACE_FILES = ("f", "u", "wmill.yaml", "wmill-lock.yaml", "requirements.lock")
-GENERATED = ("*.script.yaml", "*.script.lock", "wmill-lock.yaml")
+GENERATED = ("[fu]/**/*.py", "*.script.yaml", "*.script.lock", "wmill-lock.yaml")
 
 
 @dataclass(frozen=True)

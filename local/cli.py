@@ -15,7 +15,7 @@ from db import backup, manage, server, verify
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, bootstrap, check, control, database, evaluation, metadata, push, say
+from local import admin, bootstrap, control, database, evaluation, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -151,18 +151,11 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
         ("token", "token of an administrator; of a superadmin for a new workspace and the retention of runs"),
     ):
         parser.add_argument(f"--{name}", required=True, help=what)
-    parser.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="overwrite what was changed in Windmill, and variables and resources whose values are set here",
-    )
+    push.add_options(parser)
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the gateway's token there (mode 0600)")
-    parser.add_argument("--new-token", action="store_true", help="make the gateway another token and end its old one")
     parser.add_argument(
         "--no-token", action="store_true", help="make the gateway no token: where output is kept, in CI"
     )
-    parser.add_argument("--smoke-test", action="store_true", help="then run once what the schedules start")
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -255,6 +248,8 @@ def _chaos(options: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
+    from local import check  # needs detect-secrets, which only who develops has
+
     return 0 if check.run_all() else 1
 
 
@@ -319,10 +314,15 @@ def _metadata(_: argparse.Namespace) -> int:
 
 
 def _lock(_: argparse.Namespace) -> int:
-    command = [uv(), "pip", "compile", "pyproject.toml", "--group", "dev", "--generate-hashes", "--universal"]
-    command += ["--python-version", "3.11", "--quiet", "--no-emit-index-url"]
-    command += ["--custom-compile-command", "./dev lock", "--output-file", "requirements.lock", "--upgrade"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    command = [uv(), "pip", "compile", "--generate-hashes", "--universal", "--python-version", "3.11", "--quiet"]
+    command += ["--no-emit-index-url", "--custom-compile-command", "./dev lock", "--upgrade"]
+    for scope in (
+        ["pyproject.toml", "--group", "dev", "--output-file", "requirements.lock"],
+        ["--group", "image", "--constraints", "requirements.lock", "--output-file", "docker/requirements.lock"],
+    ):
+        if status := subprocess.run([*command, *scope], cwd=ROOT, check=False).returncode:
+            return status
+    return 0
 
 
 def _push(options: argparse.Namespace) -> int:

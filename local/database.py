@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
@@ -60,25 +59,15 @@ def make_roles(cluster: Cluster, credentials: Credentials) -> None:
     """What only a superuser may do, once in a cluster's life: the roles that make everything else."""
     passwords = {"owner": credentials.owner_password, "engine": credentials.engine_password}
     with server.connect(cluster.superuser_url) as connection:
-        for role, attributes in {"owner": "createrole createdb", "engine": "createdb"}.items():
-            if not connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
-                connection.execute(sql.SQL("create role {} " + attributes).format(sql.Identifier(role)))
+        server.create_role(connection, "owner", "createrole createdb")
+        server.create_role(connection, "engine", "createdb")
         manage.set_passwords(connection, passwords)
 
 
 def prepare(databases: Databases, credentials: Credentials) -> str:
     """Make, seed or migrate the platform's database and make the engine's. Returns what was done."""
     server.create_database(databases.engine_url)
-    server.create_database(databases.owner_url)
-    with server.connect(databases.owner_url) as connection:
-        is_new = not manage.is_managed(connection)
-    if is_new:
-        manage.create(databases.owner_url)
-        manage.seed(databases.owner_url)
-        done = "created and seeded"
-    else:
-        applied = manage.migrate(databases.owner_url)
-        done = f"migrated to {applied[-1].version:04}" if applied else "up to date"
+    done = manage.prepare(databases.owner_url)
     grant_access(databases.owner_url, credentials)
     return done
 

@@ -1,7 +1,11 @@
-"""Make what Windmill wants beside each script: schema, lock and hashes.
+"""Make what Windmill wants beside each script: schema, lock and hashes. And at its top: the lock's pins.
 
 Offline: `wmill generate-metadata` reads signatures itself and asks a server only who it is
 talking to, so a stub answers; locks come from uv, with the versions of requirements.lock.
+
+Windmill uses the lock that is pushed only until a module is pushed that the script imports: a quarter of a
+minute later it locks the script anew, from the imports at the top of the files and with the newest versions.
+It takes a block of PEP 723 instead where there is one, so each file has one, and what it finds is our lock.
 """
 
 import ast
@@ -24,6 +28,10 @@ EXTRAS = {"psycopg": "psycopg[binary]"}
 
 PYTHON = "3.11"
 
+#: At the top of a file, whoever wrote it.
+BLOCK = re.compile(r"\A# /// script\n(?:#.*\n)*?# ///\n")
+WIDTH = 120
+
 #: What a secret argument's line in main's docstring begins with.
 SECRET_MARK = "(secret) "  # noqa: S105  # a mark, no password
 
@@ -38,6 +46,7 @@ def generate(root: Path, wmill: list[str], uv: str) -> None:
             _describe(script)
             lock = write_lock(third_party(script, root), root, uv)
             script.with_suffix(".script.lock").write_text(lock)
+            script.write_text(with_block(script.read_text(), lock))
         _run([*wmill, "generate-metadata", "rehash", *server], root)
 
 
@@ -62,7 +71,7 @@ def third_party(script: Path, root: Path) -> frozenset[str]:
 
 @cache
 def write_lock(distributions: frozenset[str], root: Path, uv: str) -> str:
-    """The pins of `distributions` and what they need, one a line, as Windmill writes them."""
+    """The pins of `distributions` and what they need, as Windmill writes them: no line feed after the last one."""
     if not distributions:
         return f"# py: {PYTHON}\n"
     command = [uv, "pip", "compile", "-", "--no-header", "--strip-extras", "--no-annotate", "--quiet"]
@@ -78,7 +87,25 @@ def write_lock(distributions: frozenset[str], root: Path, uv: str) -> str:
     pins = subprocess.run(command, input=wanted, text=True, capture_output=True, check=False)
     if pins.returncode:
         raise SystemExit(f"uv could not resolve {sorted(distributions)}:\n{pins.stderr}")
-    return f"# py: {PYTHON}\n{pins.stdout.strip()}\n"
+    return f"# py: {PYTHON}\n{pins.stdout.strip()}"
+
+
+def with_block(source: str, lock: str) -> str:
+    """`source` with the pins of `lock` in a block at its top: all that Windmill locks the script from."""
+    lines = ["# /// script", f'# requires-python = "=={PYTHON}.*"']
+    pins = [json.dumps(line) for line in lock.splitlines() if not line.startswith("#")]
+    if pins:
+        lines.append("# dependencies = [")
+        row = "#  "
+        for pin in pins:
+            if len(f"{row} {pin},") > WIDTH:
+                lines.append(row)
+                row = "#  "
+            row += f" {pin},"
+        lines += [row, "# ]"]
+    else:
+        lines.append("# dependencies = []")
+    return "\n".join([*lines, "# ///", BLOCK.sub("", source)])
 
 
 def _imports(path: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Sets up a Windmill workspace: everything that is needed, in one command, any number of times."""
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,18 @@ class Options:
     new_token: bool = False
     no_token: bool = False
     smoke_test: bool = False
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every push, whoever signs in."""
+    parser.add_argument("--check", action="store_true", help="only say what would change; exit status 1 if anything")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite what was changed in Windmill, and variables and resources whose values are set here",
+    )
+    parser.add_argument("--new-token", action="store_true", help="make the gateway another token and end its old one")
+    parser.add_argument("--smoke-test", action="store_true", help="then run once what the schedules start")
 
 
 class Push:

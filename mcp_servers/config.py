@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from f.lib.caller_tokens import MIN_KEY
+from gateway.process import ConfigError
 
 #: Variable → what `--help` says about it. The port's name differs from server to server.
 VARIABLES = {
@@ -13,14 +14,6 @@ VARIABLES = {
     "MCP_ALLOWED_HOSTS": "host names that requests may name, comma-separated (default: 127.0.0.1,localhost)",
     "MCP_ALLOWED_ORIGINS": "origins whose pages may call, comma-separated (default: none)",
 }
-
-
-class ConfigError(Exception):
-    """The server cannot start; `problems` says why, without any value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)

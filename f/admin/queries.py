@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Statements of the admin calls, by name. All but the first three run bound to one organisation."""
 
 # Organisations ----------------------------------------------------------------------------------

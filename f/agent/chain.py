@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "attrs==26.1.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0",
+#   "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """A chatbot's models in order, and the one policy for what goes wrong with a provider. Pure.
 
 The SDKs' own retries are switched off. What may help is tried again, within the time there is;

@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "attrs==26.1.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0",
+#   "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """A model that needs no account: it picks the facts that fit the question. For trying the system only.
 
 It reads nothing but the exchange that a real model would get, so that everything around it is

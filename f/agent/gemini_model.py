@@ -1,3 +1,15 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "annotated-types==0.8.0", "anyio==4.16.0", "attrs==26.1.0", "certifi==2026.10.19.post1", "cffi==2.1.1",
+#   "charset-normalizer==3.5.3", "cryptography==50.0.2", "distro==1.9.0", "google-auth==2.63.0", "google-genai==3.6.1",
+#   "h11==0.16.0", "httpcore==1.0.9", "httpcore2==2.16.2", "httpx==0.28.1", "httpx2==2.16.2", "idna==3.20",
+#   "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "pyasn1==0.6.5", "pyasn1-modules==0.4.2",
+#   "pycparser==3.12", "pydantic==2.14.4", "pydantic-core==2.50.5", "referencing==0.37.0", "requests==2.34.2",
+#   "rpds-py==2026.9.1", "sniffio==1.3.1", "tenacity==9.1.4", "truststore==0.10.5", "typing-extensions==4.16.0",
+#   "typing-inspection==0.4.5", "urllib3==2.8.0", "websockets==17.4",
+# ]
+# ///
 """The adapter to Google's Gemini API, and to whatever speaks it at another base URL."""
 
 import json

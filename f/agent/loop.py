@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "attrs==26.1.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0",
+#   "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """The agent loop: a model that may call tools until it answers. Pure, and the same for every provider.
 
 A provider is an adapter with one method, `Model.complete`. What a model or a tool does wrong is

@@ -1,3 +1,12 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "annotated-types==0.8.0", "anyio==4.16.0", "attrs==26.1.0", "h11==0.16.0", "httpcore2==2.16.2", "httpx2==2.16.2",
+#   "idna==3.20", "jiter==0.19.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "openai==3.57.0",
+#   "pydantic==2.14.4", "pydantic-core==2.50.5", "referencing==0.37.0", "rpds-py==2026.9.1", "sniffio==1.3.1",
+#   "truststore==0.10.5", "typing-extensions==4.16.0", "typing-inspection==0.4.5",
+# ]
+# ///
 """The adapter to OpenAI's Chat Completions, and to whatever speaks it at another base URL."""
 
 import json

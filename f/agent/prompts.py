@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "attrs==26.1.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0",
+#   "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """What the model is told. Pure.
 
 Facts and history are data: the prompt says so, and marks each fact as a line of its own.

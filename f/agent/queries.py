@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Statements of the tools, by name."""
 
 #: The servers whose tools a chatbot has, and which of their tools.

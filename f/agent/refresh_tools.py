@@ -1,3 +1,11 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "anyio==4.16.0", "attrs==26.1.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1",
+#   "idna==3.20", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "psycopg==3.3.9",
+#   "psycopg-binary==3.3.9", "referencing==0.37.0", "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """Ask tool servers anew what they offer: every five minutes, by a schedule."""
 
 from f.agent import queries

@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "semantic-text-splitter==0.33.1",
+# ]
+# ///
 """Markdown cut into passages that know their headings and page. Pure."""
 
 import hashlib

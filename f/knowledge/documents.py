@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Documents: what extraction takes and gives, and what a file really is.
 
 A file is what its bytes say. Its name and content type are claims; one that differs is refused, not guessed at.

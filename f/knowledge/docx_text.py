@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "lxml==6.1.3", "python-docx==1.2.0", "typing-extensions==4.16.0",
+# ]
+# ///
 """DOCX: what a reader sees, as Markdown in one page, since Word's pages depend on who prints them.
 
 python-docx opens the package and knows its parts; the body is walked here, since python-docx leaves out footnotes, text

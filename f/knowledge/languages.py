@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Which language a text is in, and how PostgreSQL calls its rules for words. Pure."""
 
 import re

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Markdown: clean text, and the few constructs that extraction writes."""
 
 import re

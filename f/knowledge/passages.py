@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "semantic-text-splitter==0.33.1",
+# ]
+# ///
 """From ranked chunks to the passages that a model reads, and from its answer to the sources it names. Pure."""
 
 import json

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Tables of a PDF page, from its ruled lines and the words between them.
 
 No drawing library and no page: boxes in, rows of cells out. A box is (x0, y0, x1, y1), y grows downwards.

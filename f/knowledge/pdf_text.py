@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "pymupdf==1.28.2",
+# ]
+# ///
 """PDF: what a reader sees, as Markdown page by page.
 
 pymupdf gives text with its boxes, sizes and colours, and the boxes of what is drawn, in one pass over a page. What is

@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "charset-normalizer==3.5.3",
+# ]
+# ///
 """Plain text and Markdown: bytes of an unknown encoding to clean text."""
 
 import re

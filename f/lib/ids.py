@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Ids that are derived, so that repeating a request finds the first one.
 
 Windmill refuses a job id it has seen, also long after that job is done. Whatever must

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Logs as one JSON object a line: ids, decisions and durations, never what customers wrote, their numbers or secrets.
 
 Only the standard library, and little of it: every step imports this.
@@ -79,12 +83,18 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 def without_text(error: BaseException) -> BaseException:
-    """The error itself, its text and its causes' taken away; one of the same name where that cannot be done."""
+    """The error itself, its text, attributes and causes taken away; one of the same name where that cannot be done.
+
+    Windmill shows attributes with the run: that of a refused connection to the database has its password.
+    """
+    vars(error).clear()
     error.args = (WITHHELD,)
     error.__cause__ = error.__context__ = None
-    if hasattr(error, "__notes__"):
-        del error.__notes__
-    if WITHHELD in str(error) and len(str(error)) <= len(WITHHELD) + 2:
+    try:
+        shown = str(error)
+    except Exception:  # noqa: BLE001  # its text may be made of the attributes
+        shown = ""
+    if WITHHELD in shown and len(shown) <= len(WITHHELD) + 2:
         return error
     return type(type(error).__name__, (Exception,), {})(WITHHELD).with_traceback(error.__traceback__)
 

@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
+#   "typing-extensions==4.16.0",
+# ]
+# ///
 """The few calls of Windmill's API that short scripts need. Importing `wmill` takes ten times as long."""
 
 import os
@@ -26,6 +33,19 @@ def put_secret(path: str, value: str, description: str) -> None:
     else:
         body = {"path": path, "value": value, "is_secret": True, "description": description}
         _call("POST", "variables/create", body)
+
+
+def event_as_sent(event: dict[str, Any]) -> dict[str, Any]:
+    """The request of a route as it came, from the run's record.
+
+    In the `event` that a preprocessor gets, Windmill has followed `$var:`, `$res:` and `$WM_TOKEN` in query, path,
+    headers and text: what somebody sends could fetch a secret. What is stored is what was sent. Outside of Windmill
+    nothing was followed.
+    """
+    job_id = os.environ.get("WM_JOB_ID")
+    if not job_id or not any(event.get(part) for part in ("query", "params", "raw_string")):
+        return event
+    return dict(_call("GET", f"jobs_u/get_args/{job_id}").json()["event"])
 
 
 def start_script(path: str, arguments: dict[str, Any], in_seconds: int) -> None:

@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
+# ]
+# ///
 """Messages that get no outcome: an alert for each, closed when it has one after all."""
 
 from f.lib.alerts import raise_alert, resolve_alert

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Things that people are to be told, and how they are put into words for e-mail and chat. Pure.
 
 A source (alerts, hand-overs, whatever comes later) makes `News` of its rows; everything from here on is the same for

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Statements of the operators' scripts, by name."""
 
 STRANDED = "select organization_id, conversation_id from stranded_conversations(interval '20 seconds', %(most)s)"

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Statements of quotas, by name. Months and days are of the calendar in UTC."""
 
 #: The limits of an organisation, its own or its plan's.

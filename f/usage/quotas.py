@@ -1,3 +1,10 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "attrs==26.1.0", "jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "psycopg==3.3.9",
+#   "psycopg-binary==3.3.9", "referencing==0.37.0", "rpds-py==2026.9.1", "typing-extensions==4.16.0",
+# ]
+# ///
 """What an organisation may use: turns and tokens of a month, and turns of one person on a day.
 
 A turn is counted when it starts to think. Tokens are reserved before each call of a model, at the

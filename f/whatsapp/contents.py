@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """What is in a message, in words that a model understands; brackets mark what is ours. Pure.
 
 Rules from outside: the Cloud API's reference of incoming messages. Whatever is of another shape

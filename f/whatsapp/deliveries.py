@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """What Meta delivers, as data. Pure: no database, no Windmill, no network.
 
 Rules from outside: the Cloud API's webhook reference (message types, `from_user_id` and

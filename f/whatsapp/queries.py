@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Every statement of the message's way, by name. Parameters are named alike everywhere."""
 
 # Storing what came in ---------------------------------------------------------------------------

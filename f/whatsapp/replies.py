@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """Turning a model's answer into what WhatsApp shows. Pure."""
 
 import re

@@ -1,3 +1,9 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = [
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
+# ]
+# ///
 """Store a delivery's statuses, or its updates of any other kind."""
 
 import json

@@ -1,5 +1,6 @@
 """The engine's HTTP side: Windmill's API on one port, the tenants' API on another."""
 
+import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from local.engine import job_api, value_api
 from local.engine.access import Access
+from local.engine.bodies import holds_values
 from local.engine.engine import Engine
 from local.engine.http import EXPLAINED, endpoint, explain, plain_answer, signed_endpoint, text_answer
 from local.engine.routes import Routes
@@ -41,7 +43,10 @@ def build_app(engine: Engine, access: Access) -> Starlette:
 
 
 def build_public_app(engine: Engine, access: Access) -> Starlette:
-    """What the world may reach: `/health`, and `/api/chatbots/…` and `/api/admin/…` of the workspace's `/api/r/…`."""
+    """What the world may reach: `/health`, and `/api/chatbots/…` and `/api/admin/…` of the workspace's `/api/r/…`.
+
+    As docker/Caddyfile does it: what callers send is not read as values, in which references would be followed.
+    """
     workspace_routes = Routes(engine, access)
 
     async def health(_: Request) -> Response:
@@ -49,9 +54,12 @@ def build_public_app(engine: Engine, access: Access) -> Starlette:
         return JSONResponse({"status": "ok" if alive else "database unavailable"}, 200 if alive else 503)
 
     async def serve(request: Request) -> Response:
-        return await workspace_routes.answer(request, f"chatbots/{request.path_params['path']}")
+        _refuse_references(request)
+        as_text = holds_values(request.headers.get("content-type", ""))
+        return await workspace_routes.answer(request, f"chatbots/{request.path_params['path']}", as_text=as_text)
 
     async def serve_admin(request: Request) -> Response:
+        _refuse_references(request)
         return await workspace_routes.answer(request, f"admin/{request.path_params['path']}", as_text=True)
 
     return Starlette(
@@ -62,6 +70,13 @@ def build_public_app(engine: Engine, access: Access) -> Starlette:
         ],
         exception_handlers=dict.fromkeys((*EXPLAINED, HTTPException), _explain_publicly),
     )
+
+
+def _refuse_references(request: Request) -> None:
+    """Keep what Windmill would follow out of address and headers. Raises HTTPException."""
+    if re.search(r"\$|%24", f"{request.scope['raw_path'].decode('latin-1')}?{request.url.query}"):
+        raise HTTPException(400, "a $ cannot be in an address")
+    request.scope["headers"] = [(name, value.replace(b"$", b"_")) for name, value in request.scope["headers"]]
 
 
 def _handlers() -> dict[type[Exception], Callable[[Request, Exception], Response]]:

@@ -28,6 +28,12 @@ class Body:
         return arguments if self.raw_string is None else {**arguments, "raw_string": self.raw_string}
 
 
+def holds_values(content_type: str) -> bool:
+    """Whether a body of this type becomes arguments, in which references are followed."""
+    kind = content_type.lower()
+    return not kind.strip() or "json" in kind or FORM in kind
+
+
 def read_body(data: bytes, content_type: str, *, raw_string: bool = False) -> Body:
     """Read a body by its content type; with `raw_string` its text is kept as well. Raises BadBody."""
     kind = content_type.partition(";")[0].strip().lower()

@@ -40,6 +40,7 @@ def endpoints() -> Iterator[tuple[str, str, Endpoint]]:
     yield "GET", "/jobs/completed/list", list_completed
     for prefix in ("/jobs", "/jobs_u"):
         yield "GET", f"{prefix}/get/{{id}}", get
+        yield "GET", f"{prefix}/get_args/{{id}}", arguments
         yield "GET", f"{prefix}/get_logs/{{id}}", logs
         yield "GET", f"{prefix}/get_root_job_id/{{id}}", root_id
         yield "GET", f"{prefix}/completed/get/{{id}}", get_completed
@@ -104,6 +105,14 @@ def logs(call: Call) -> Response:
     if job is None:
         raise not_found(f"Job not found at name {call.job_id()}")
     return plain_answer(job.logs)
+
+
+def arguments(call: Call) -> Response:
+    """As they were given: references in them are not followed."""
+    job = _job(call, call.job_id())
+    if job is None:
+        raise not_found(f"Job not found at name {call.job_id()}")
+    return JSONResponse(job.args)
 
 
 def root_id(call: Call) -> Response:

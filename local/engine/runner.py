@@ -132,6 +132,9 @@ def outcome_of(job: dict[str, Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001  # an exception's text is the script's code, too
             message = "the exception has no text"
         outcome["error"] = plain({"name": type(error).__name__, "message": message, "stack": stack})
+        if extra := vars(error):
+            with contextlib.suppress(TypeError, ValueError, RecursionError):
+                outcome["error"]["extra"] = plain(extra)
     return outcome
 
 

@@ -47,6 +47,8 @@ HARMLESS = {
     "tag", "priority", "ws_error_handler_muted", "visible_to_runner_only", "concurrent_limit", "concurrency_key",
     "concurrency_time_window_s", "dedicated_worker", "is_template", "labels", "on_behalf_of_email", "permissioned_as",
     "no_main_func", "auto_kind", "edited_by", "assets", "restart_unless_cancelled",
+    # The route with all its parameters named `key`: Windmill makes it from route_path.
+    "route_path_key",
 }  # fmt: skip
 
 

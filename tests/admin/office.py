@@ -69,6 +69,7 @@ class Windmill(Server):
         self.secrets: dict[str, str] = {}
         self.queued: list[tuple[str, Any]] = []
         self.erased: list[str] = []
+        self.sent: dict[str, Any] = {}
         self.before_secret: Callable[[], Any] = lambda: None
         self.fails_with: dict[str, int] = {}
         super().__init__()
@@ -80,6 +81,8 @@ class Windmill(Server):
             return status, "no"
         if call.startswith("resources/get_value_interpolated/"):
             return 200, self.resources[call.removeprefix("resources/get_value_interpolated/")]
+        if call.startswith("jobs_u/get_args/"):
+            return 200, {"event": self.sent}
         if call.startswith("variables/exists/"):
             return 200, call.removeprefix("variables/exists/") in self.secrets
         if call.startswith("variables/"):
@@ -175,7 +178,8 @@ class Office:
             "headers": {"authorization": f"Bearer {key}"} if key else {},
         }
         script = importlib.import_module(f"f.admin.{action}")
-        arguments = script.preprocessor(event)
+        self.windmill.sent = event
+        arguments = script.preprocessor({**event, "raw_string": "followed", "params": {"all": "followed"}})
         self.stored = json.dumps(arguments)
         answer = script.main(**arguments)
         return answer["windmill_status_code"], answer["result"]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -28,9 +29,11 @@ def operator(stack: RunningStack) -> str:
 
 @pytest.fixture
 def call(stack: RunningStack) -> Call:
-    def make(method: str, path: str, key: str | None = None, **request: Any) -> httpx.Response:
+    def make(
+        method: str, path: str, key: str | None = None, *, base: str = f"{stack.api_url}/api/admin", **request: Any
+    ) -> httpx.Response:
         headers = request.pop("headers", {}) | ({"authorization": f"Bearer {key}"} if key else {})
-        return httpx.request(method, f"{stack.api_url}/api/admin/{path}", headers=headers, timeout=60, **request)
+        return httpx.request(method, f"{base}/{path}", headers=headers, timeout=60, **request)
 
     return make
 
@@ -144,32 +147,44 @@ def test_references_in_what_somebody_sends_are_followed_nowhere(stack: RunningSt
     reference = "$var:f/admin/database_password"
     body = {"name": reference, "language": "en", "persona": reference, "fallback_text": reference}
     body["facts"] = [{"topic": reference, "text": reference}]
+    # Windmill's own address of the routes, where no proxy helps.
+    inside: dict[str, Any] = {"base": f"{stack.windmill_url}/api/r/admin"}
+    text = {"content-type": "text/plain"}
     answers = [
         call("PUT", "chatbots/refs", stack.demo1_api_key, json=body),
+        call("PUT", "chatbots/refs", stack.demo1_api_key, content="{}", params={"blocked_text": reference}, **inside),
         call("GET", "organization", stack.demo1_api_key),
-        call("GET", "organization", stack.demo1_api_key, params={"organization": reference}),
-        call("GET", "usage", stack.demo1_api_key, params={"month": reference}),
-        call("GET", "conversations", stack.demo1_api_key, params={"chatbot": reference, "after": reference}),
-        call("PUT", "integrations/$var:f%2Fadmin%2Fdatabase_password", stack.demo1_api_key, json={}),
+        call("GET", "organization", stack.demo1_api_key, params={"organization": reference}, **inside),
+        call("GET", "usage", stack.demo1_api_key, params={"month": reference}, **inside),
+        call("GET", "conversations", stack.demo1_api_key, params={"chatbot": reference, "after": reference}, **inside),
+        call("PUT", "integrations/$var:f%2Fadmin%2Fdatabase_password", stack.demo1_api_key, content="{}", **inside),
         call("POST", "organizations", operator, json={"slug": reference, "name": "x"}),
         call("POST", "organizations", operator, json=reference),
-        call("POST", "organizations", operator, content=reference, headers={"content-type": "text/plain"}),
+        call("POST", "organizations", operator, content=reference, headers=text),
+        call("POST", "organizations", operator, content=reference, headers=text, **inside),
         call("GET", "audit-log", stack.demo1_api_key),
     ]
-    assert answers[0].status_code == 200
+    assert [answer.status_code for answer in answers[:2]] == [200, 200]
     assert not [answer.text for answer in answers if secret in answer.text]
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
-        assert connection.execute("select name, persona from chatbots where slug = 'refs'").fetchone() == (
-            reference,
-            reference,
-        )
+        row = connection.execute("select name, persona, blocked_text from chatbots where slug = 'refs'").fetchone()
+        assert row == (reference, reference, reference)
         assert secret not in json.dumps(connection.execute("select * from audit_log").fetchall(), default=str)
+    assert secret not in jobs(stack)
 
 
 def test_a_missing_reference_is_no_window_on_what_there_is(call: Call) -> None:
     there = call("POST", "organizations", json={"slug": "$var:f/admin/database_password"})
     missing = call("POST", "organizations", json={"slug": "$var:f/no/such"})
     assert (there.status_code, there.json()) == (missing.status_code, missing.json()) == (401, there.json())
+
+
+@pytest.mark.parametrize("name", ["f/admin/database_password", "f/no/such"])
+def test_no_reference_comes_in_by_address_or_headers(call: Call, name: str) -> None:
+    for path in (f"usage?month=$var:{name}", f"usage?month=%24var:{name}", f"integrations/$var:{quote(name, safe='')}"):
+        assert call("GET", path).status_code == 400
+    answer = call("GET", "usage", headers={"authorization": f"$var:{name}", "x-any": f"$var:{name}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
 
 
 def test_runs_keep_no_secret(stack: RunningStack, call: Call, operator: str) -> None:

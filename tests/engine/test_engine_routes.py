@@ -1,6 +1,7 @@
 """HTTP routes of the workspace."""
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -196,7 +197,9 @@ def test_the_public_port_serves_the_tenants_api_and_nothing_else(make_engine: Ca
     make_engine(FILES, "--api-port", str(port))
     public = f"http://127.0.0.1:{port}"
     assert httpx.get(f"{public}/health").json() == {"status": "ok"}
-    assert httpx.post(f"{public}/api/chatbots/demo/ask", json={"q": 1}).json()["params"] == {"id": "demo"}
+    asked = httpx.post(f"{public}/api/chatbots/demo/ask", json={"q": "$var:f/a/secret"}).json()
+    assert asked["params"] == {"id": "demo"}
+    assert (asked["body"], json.loads(asked["raw_string"])) == ({}, {"q": "$var:f/a/secret"})
     headers = {"authorization": f"Bearer {TOKEN}"}
     for path in (
         "/api/version",

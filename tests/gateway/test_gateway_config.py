@@ -1,6 +1,7 @@
 import re
 import subprocess
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from gateway_fakes import ROOT, SECRET, TOKEN, start
@@ -99,6 +100,15 @@ def test_where_limits_are_counted() -> None:
     assert load().limits_url == load(GATEWAY_LIMITS_URL="memory://").limits_url == ""
     for url in ("valkey://host", "valkeys://:p4ss@host:6380/1", "redis://:p4ss@[::1]:6379", "rediss://host/"):
         assert load(GATEWAY_LIMITS_URL=url).limits_url == url
+
+
+def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-the-file\n")
+    assert load(WINDMILL_TOKEN="", WINDMILL_TOKEN_FILE=str(file)).windmill_token == "from-the-file"
+    assert load(WINDMILL_TOKEN="given", WINDMILL_TOKEN_FILE=str(file)).windmill_token == "given"
+    with pytest.raises(ConfigError, match=r"WINDMILL_TOKEN_FILE names .*, which cannot be read"):
+        load(WINDMILL_TOKEN="", WINDMILL_TOKEN_FILE=str(tmp_path / "none"))
 
 
 def test_every_problem_is_named_at_once() -> None:

@@ -31,7 +31,9 @@ def test_sigterm_under_load_finishes_what_is_in_flight(
 
     with ThreadPoolExecutor(10) as pool:
         answers = pool.map(deliver, range(30))
-        time.sleep(0.5)
+        deadline = time.monotonic() + 20
+        while len(windmill.queued) < 10 and time.monotonic() < deadline:
+            time.sleep(0.01)
         started = time.monotonic()
         status, log = gateway.stop()
         stopped_after = time.monotonic() - started

@@ -30,6 +30,14 @@ def owner(seeded_database):
         yield connection
 
 
+def test_a_refused_connection_does_not_show_its_password(seeded_database):
+    """Windmill keeps the attributes of an exception with the run."""
+    values = {**seeded_database.app_resource, "port": 1}
+    with pytest.raises(psycopg.OperationalError) as caught, connect(values):
+        pass
+    assert not vars(caught.value)
+
+
 def test_every_table_with_an_organization_has_forced_row_level_security(app):
     tables = app.execute(TENANT_TABLES).fetchall()
     assert len(tables) >= 12

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -121,6 +122,21 @@ def test_a_script_has_its_metadata_and_lock(script: Path) -> None:
     assert metadata_of(script)["lock"] == f"!inline {path}.script.lock"
     assert metadata_of(script)["summary"]
     assert script.with_suffix(".script.lock").read_text().startswith("# py: 3.11\n")
+
+
+@scripts
+def test_what_windmill_locks_anew_is_the_lock(script: Path) -> None:
+    """When a module is pushed, Windmill locks anew what imports it, from the block at the top of the file.
+
+    Without one it looks at the imports at the top only, takes the newest versions and its own Python.
+    """
+    block = re.match(r"# /// script\n((?:#.*\n)*?)# ///\n", script.read_text())
+    assert block is not None
+    said = tomllib.loads(re.sub("^#", "", block[1], flags=re.MULTILINE))
+    python, *pins = script.with_suffix(".script.lock").read_text().splitlines()
+    assert said == {"requires-python": f"=={python.removeprefix('# py: ')}.*", "dependencies": pins}
+    # Windmill's own lock has no line feed after its last pin.
+    assert script.with_suffix(".script.lock").read_text().endswith("\n") == (not pins)
 
 
 @runnable

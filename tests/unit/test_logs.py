@@ -45,8 +45,17 @@ class OwnText(Exception):
         return "hola"
 
 
+class MadeOfAttributes(Exception):
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __str__(self) -> str:
+        return self.word
+
+
 @pytest.mark.parametrize(
-    "error", [ValueError("hola"), OSError(2, "hola"), KeyError("hola"), OwnText(), SystemExit("hola")]
+    "error",
+    [ValueError("hola"), OSError(2, "hola"), KeyError("hola"), OwnText(), SystemExit("hola"), MadeOfAttributes("hola")],
 )
 def test_an_error_goes_on_without_its_text(capsys: pytest.CaptureFixture[str], error: BaseException) -> None:
     @logged
@@ -60,6 +69,7 @@ def test_an_error_goes_on_without_its_text(capsys: pytest.CaptureFixture[str], e
     with pytest.raises(BaseException) as caught:
         main(TURN)
     assert caught.type.__name__ == type(error).__name__
+    assert not vars(caught.value), "Windmill shows them with the run"
     shown = "".join(traceback.format_exception(caught.value)).replace('raise RuntimeError("hola, the cause")', "")
     assert "hola" not in shown.replace('error.add_note("hola, a note")', "")
     [line] = lines(capsys)

@@ -54,7 +54,8 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "http_trigger": (
         {"path", "script_path", "is_flow", "route_path", "http_method", "authentication_method", "is_static_website"},
-        {"request_type", "workspaced_route", "wrap_body", "raw_string", "mode", "summary", "description"},
+        {"request_type", "workspaced_route", "wrap_body", "raw_string", "mode", "summary", "description"}
+        | {"authentication_resource_path", "static_asset_config", "route_path_key"},
     ),
     "schedule": (
         {"path", "schedule", "timezone", "script_path", "is_flow", "args"},
@@ -474,7 +475,10 @@ class FakeWindmill:
         route = (body["route_path"], body["http_method"])
         if route in [(known["route_path"], known["http_method"]) for known in workspace.http_triggers.values()]:
             raise Refusal(400, "Bad request: A route already exists with this path")
-        workspace.http_triggers[body["path"]] = body
+        # What it gives back has more than was sent, and what differs is pushed anew each time.
+        given = dict.fromkeys(("summary", "description", "authentication_resource_path", "static_asset_config"))
+        key = re.sub(r":[-\w]+", ":key", body["route_path"])
+        workspace.http_triggers[body["path"]] = {**given, **body, "route_path_key": key}
         return str(body["path"])
 
     def _update_trigger(self, call: Call, workspace: Workspace, path: str) -> str:
