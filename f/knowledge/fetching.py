@@ -89,7 +89,9 @@ def fetch(
                 ) as client,
                 client.stream("GET", url, extensions={"trace": deadline.watch}) as response,
             ):
-                return _read(response, most, deadline, is_wanted)
+                is_answer = response.status_code == httpx.codes.NOT_MODIFIED and bool(etag or last_modified)
+                is_answer = is_answer or (response.has_redirect_location and not follow)
+                return _read(response, most, deadline, is_wanted, is_whole=is_answer)
         except AddressRefused as error:
             passing = isinstance(error, AddressUnknown)
             raise FetchError("address_refused", f"the address is not read: {error}", passing=passing) from error
@@ -137,7 +139,10 @@ class Deadline:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read(response: httpx.Response, most: int, deadline: Deadline, is_wanted: Callable[[str], bool]) -> Page:
+def _read(
+    response: httpx.Response, most: int, deadline: Deadline, is_wanted: Callable[[str], bool], *, is_whole: bool
+) -> Page:
+    """The page of an answer; `is_whole`: its headers are all."""
     content_type = response.headers.get("content-type", "")
     page = {
         "url": str(response.url),
@@ -146,7 +151,7 @@ def _read(response: httpx.Response, most: int, deadline: Deadline, is_wanted: Ca
         "etag": response.headers.get("etag", "")[:200] or None,
         "last_modified": response.headers.get("last-modified", "")[:100] or None,
     }
-    if response.is_redirect or response.status_code == httpx.codes.NOT_MODIFIED:
+    if is_whole:
         return Page(**page, data=b"", location=response.headers.get("location", ""))
     if response.status_code != httpx.codes.OK:
         status = response.status_code

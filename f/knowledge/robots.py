@@ -14,8 +14,8 @@ from protego import Protego
 
 from f.knowledge.fetching import AGENT, FetchError, Page
 
-#: Bytes that are read; RFC 9309 asks for half a megabyte.
-MOST = 500 * 1024
+#: Bytes that are fetched, and those of them that count: RFC 9309 asks for half a megabyte.
+MOST, MOST_READ = 10 * 1024 * 1024, 500 * 1024
 
 #: Asterisks of a rule. With more of them a pattern can take hours to compare.
 STARS = 4
@@ -59,9 +59,9 @@ def _tamed(text: str) -> Iterator[str]:
 def text_of(answer: Page | FetchError) -> str:
     """The rules that an answer stands for. Raises FetchError where RFC 9309 says: then read nothing."""
     if isinstance(answer, Page):
-        return answer.data.decode("utf-8-sig", "replace").replace("\0", "")
+        return answer.data[:MOST_READ].decode("utf-8-sig", "replace").replace("\0", "")
     if 400 <= answer.status < 500 and not answer.passing:
         return ""
-    if answer.code in ("redirects", "content_type", "encoding", "too_large"):
+    if answer.code == "redirects":
         return ""
     raise FetchError("robots_unreadable", f"its robots.txt cannot be read: {answer}", passing=answer.passing)

@@ -23,6 +23,7 @@ from f.knowledge.robots import Robots
 from f.knowledge.sites import Document, Markup, Outcome, Scouted, Site
 
 Read = Callable[..., Page]
+Rest = Callable[[float], None]
 
 #: Sitemaps of a site, how deep they name each other, bytes of one as unpacked, seconds for all.
 MOST_SITEMAPS, SITEMAP_DEPTH, SITEMAP_BYTES, SITEMAP_SECONDS = 50, 3, 50 * 1024 * 1024, 100
@@ -31,7 +32,7 @@ MOST_SITEMAPS, SITEMAP_DEPTH, SITEMAP_BYTES, SITEMAP_SECONDS = 50, 3, 50 * 1024 
 MOST_HOPS = 5
 
 
-def scout(read: Read, start: str, most: int) -> Scouted:
+def scout(read: Read, start: str, most: int, rest: Rest = time.sleep) -> Scouted:
     """Rules, sitemaps with `most` addresses at most, and what the site answers for a page that cannot be.
 
     Raises FetchError where nothing may be read.
@@ -46,12 +47,15 @@ def scout(read: Read, start: str, most: int) -> Scouted:
     rules = Robots(text)
     if not rules.allows(start):
         raise FetchError("robots_forbid", "its robots.txt does not allow the first page to be read")
-    addresses, warnings = read_sitemaps(read, site, rules, most) if most else ([], [])
+    addresses, warnings = read_sitemaps(read, site, rules, most, rest) if most else ([], [])
+    rest(rules.pause)
     return Scouted(text, rules.pause, absent_words(read, site, rules), addresses, warnings)
 
 
 def absent_words(read: Read, site: Site, rules: Robots) -> list[str]:
     url = urljoin(site.start, f"/{uuid4().hex}")
+    if not rules.allows(url):
+        return []
     try:
         page = read(url, follow=False, is_wanted=lambda kind: sites.kind_of(kind, url) == "html")
     except FetchError:
@@ -61,11 +65,13 @@ def absent_words(read: Read, site: Site, rules: Robots) -> list[str]:
     return sorted(sites.read_markup(page.data, page.content_type, url, site).words)[:5000]
 
 
-def read_sitemaps(read: Read, site: Site, rules: Robots, most: int) -> tuple[list[str], list[str]]:
+def read_sitemaps(
+    read: Read, site: Site, rules: Robots, most: int, rest: Rest = time.sleep
+) -> tuple[list[str], list[str]]:
     """Addresses of pages, `most` at most, and what the tenant is to be told."""
     deadline = time.monotonic() + SITEMAP_SECONDS
     named = [(urljoin(site.start, url), 0) for url in rules.sitemaps]
-    waiting = named or [(urljoin(site.start, "/sitemap.xml"), 0)]
+    waiting = list(named) or [(urljoin(site.start, "/sitemap.xml"), 0)]
     seen: set[str] = set()
     found: dict[str, None] = {}
     listed, has_more, warnings = 0, False, []
@@ -74,6 +80,7 @@ def read_sitemaps(read: Read, site: Site, rules: Robots, most: int) -> tuple[lis
         if url in seen:
             continue
         seen.add(url)
+        rest(rules.pause)
         try:
             page = read(url, most=SITEMAP_BYTES)
             data = gunzip(page.data, SITEMAP_BYTES) if page.data[:2] == b"\x1f\x8b" else page.data
@@ -124,7 +131,7 @@ def visit(read: Read, crawl: dict[str, Any], page: dict[str, Any], rules: Robots
         return _redirected(site, url, answer, page["hops"])
     kind = sites.kind_of(answer.content_type, url)
     if kind == "html":
-        return _web_page(site, crawl, page, answer)
+        return _web_page(site, crawl, page, answer, rules)
     name = unquote(PurePosixPath(urlsplit(url).path).name) or url
     return _taken(answer, name, [])
 
@@ -150,7 +157,7 @@ def _redirected(site: Site, url: str, answer: Page, hops: int) -> Outcome:
     return Outcome("skipped", "redirect", instead=to)
 
 
-def _web_page(site: Site, crawl: dict[str, Any], page: dict[str, Any], answer: Page) -> Outcome:
+def _web_page(site: Site, crawl: dict[str, Any], page: dict[str, Any], answer: Page, rules: Robots) -> Outcome:
     url = page["url"]
     markup = sites.read_markup(answer.data, answer.content_type, url, site)
     is_start = page["origin"] == "start"
@@ -161,8 +168,9 @@ def _web_page(site: Site, crawl: dict[str, Any], page: dict[str, Any], answer: P
         return Outcome("skipped", "not_there", sent=sent)
     if not markup.may_be_indexed:
         return Outcome("skipped", "noindex", links=markup.links, sent=sent)
-    if markup.canonical and markup.canonical != url and page["hops"] < MOST_HOPS:
-        return _taken(answer, named(markup, url), markup.links, instead=markup.canonical)
+    canonical = markup.canonical
+    if canonical and canonical != url and page["hops"] < MOST_HOPS and rules.allows(canonical):
+        return _taken(answer, named(markup, url), markup.links, instead=canonical)
     return _taken(answer, named(markup, url), markup.links)
 
 

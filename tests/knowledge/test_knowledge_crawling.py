@@ -392,7 +392,7 @@ NO_PAGES = [
     (Response("", 302, {"location": "http://169.254.169.254/latest/meta-data/"}), "skipped: elsewhere"),
     (Response("", 302, {"location": "//127.0.0.2/"}), "skipped: elsewhere"),
     (Response("", 302, {"location": "file:///etc/passwd"}), "skipped: elsewhere"),
-    (Response("", 302), "skipped: elsewhere"),
+    (Response("", 302), "failed: http_error"),
     (Response("\x89PNG", content_type="image/png"), "skipped: content_type"),
     (Response("{}", content_type="application/json"), "skipped: content_type"),
     (Response("x", headers={"content-encoding": "br"}, content_type="text/html"), "failed: encoding"),
@@ -441,6 +441,13 @@ def test_robots_that_forbid(site: WebSite, crawler: Crawler, answer: Response, c
     run = crawler.add(site.url + "/")
     assert crawler.crawl(run) == "failed" and crawler.row(run)["error_code"] == code
     assert site.asked == ["/robots.txt"]
+
+
+def test_robots_that_are_long_are_read_as_far_as_rules_go(site: WebSite, crawler: Crawler):
+    rules = "User-agent: *\nDisallow: /secret\n" + "# nothing\n" * 100_000
+    site.pages = {"/": page("Inicio", "/secret", "/a"), "/a": page("A"), "/robots.txt": Response(rules)}
+    crawler.ingests = False
+    assert crawler.crawl(crawler.add(site.url + "/")) == "ready" and set(crawler.sources()) == {"/", "/a"}
 
 
 def test_pages_behind_a_login_are_not_its_form(site: WebSite, crawler: Crawler):
@@ -499,7 +506,10 @@ def test_a_sitemap_of_half_a_million_entries(shelf: Shelf, site: WebSite, crawle
     assert row["pages_found"] == 21 and "500000 addresses" in row["warnings"][0]
 
 
-def test_a_sitemap_that_is_a_bomb_and_one_that_names_itself(site: WebSite, crawler: Crawler):
+def test_a_sitemap_that_is_a_bomb_and_one_that_names_itself(
+    site: WebSite, crawler: Crawler, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(visits, "MOST_SITEMAPS", 9)
     itself = f"<sitemapindex><sitemap><loc>{site.url}/sitemap.xml</loc></sitemap>"
     itself += "".join(f"<sitemap><loc>{site.url}/more{n}.xml</loc></sitemap>" for n in range(200))
     site.pages = {

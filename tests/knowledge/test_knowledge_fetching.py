@@ -2,10 +2,13 @@
 
 import gzip
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from drips import served
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
@@ -87,6 +90,86 @@ def test_sizes_are_those_of_the_unpacked_page(httpserver: HTTPServer, look, monk
     with pytest.raises(FetchError) as error:
         look("/a")
     assert error.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "outcome"),
+    [
+        (gzip.compress(b"page"), "gzip", b"page"),
+        (gzip.compress(b"pa") + gzip.compress(b"ge") + bytes(99), "x-gzip", b"page"),
+        (b"page", "identity", b"page"),
+        (b"page", "gzip", "encoding"),
+        (gzip.compress(b"page" * 999)[:-9], "gzip", "encoding"),
+        (gzip.compress(gzip.compress(bytes(10_000_000))), "gzip, gzip", "encoding"),
+        (b"page", "br", "encoding"),
+    ],
+)
+def test_packed_pages(httpserver: HTTPServer, look, data: bytes, encoding: str, outcome: bytes | str):
+    httpserver.expect_request("/a").respond_with_data(data, headers={"content-encoding": encoding})
+    if isinstance(outcome, bytes):
+        assert look("/a").data == outcome
+    else:
+        with pytest.raises(FetchError) as error:
+            look("/a")
+        assert error.value.code == outcome
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n"
+
+
+def drip(piece: bytes) -> Iterator[bytes]:
+    while True:
+        yield piece
+        time.sleep(0.1)
+
+
+#: What servers send that mean no good, and what it is called.
+ENDLESS: dict[str, tuple[Callable[[], Iterable[bytes]], str]] = {
+    "ten gigabytes that are announced": (lambda: [HEAD + b"content-length: 10737418240\r\n\r\n"], "too_large"),
+    "ten gigabytes that are not": (lambda: chain([HEAD + b"\r\n"], repeat(bytes(65536))), "too_large"),
+    "ten gigabytes of nothing": (
+        lambda: chain([HEAD + b"content-encoding: gzip\r\n\r\n"], repeat(gzip.compress(b"") * 3000)),
+        "too_large",
+    ),
+    "a body drop by drop": (lambda: chain([HEAD + b"\r\n"], drip(b"x")), "too_slow"),
+    "packed drops": (
+        lambda: chain([HEAD + b"content-encoding: gzip\r\n\r\n"], drip(gzip.compress(b""))),
+        "too_slow",
+    ),
+    "a header drop by drop": (lambda: chain([HEAD + b"x-more: "], drip(b"x")), "too_slow"),
+    "no answer": (lambda: drip(b""), "too_slow"),
+    "headers without end": (lambda: chain([HEAD], repeat(b"x-more: " + b"x" * 4000 + b"\r\n")), "no_answer"),
+    "something else": (lambda: [b"220 mail.example ESMTP\r\n"], "no_answer"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end(monkeypatch: pytest.MonkeyPatch, what: str):
+    answer, code = ENDLESS[what]
+    with served(answer) as port:
+        monkeypatch.setattr(outside, "PORTS", (port,))
+        began = time.monotonic()
+        with pytest.raises(FetchError) as error:
+            fetch(f"http://127.0.0.1:{port}/", most=1_000_000, seconds=1)
+        assert error.value.code == code
+        assert time.monotonic() - began < 5
+
+
+def test_a_page_that_has_not_changed(httpserver: HTTPServer, look):
+    httpserver.expect_request("/a", headers={"if-none-match": '"1"'}).respond_with_response(Response("", 304))
+    page = fetch(f"http://127.0.0.1:{httpserver.port}/a", etag='"1"', last_modified="Thu, 01 Jan 2026 00:00:00 GMT")
+    assert (page.status, page.data) == (304, b"")
+    assert httpserver.log[0][0].headers["if-modified-since"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+def test_a_redirect_may_be_an_answer_and_what_is_not_wanted_is_not_read(httpserver: HTTPServer):
+    httpserver.expect_request("/a").respond_with_response(Response("", 302, {"location": "/b"}))
+    httpserver.expect_request("/b").respond_with_data(b"x", content_type="image/png")
+    at = f"http://127.0.0.1:{httpserver.port}"
+    assert (fetch(f"{at}/a", follow=False).location, len(httpserver.log)) == ("/b", 1)
+    with pytest.raises(FetchError) as error:
+        fetch(f"{at}/b", is_wanted=lambda kind: "html" in kind)
+    assert error.value.code == "content_type"
 
 
 @pytest.mark.parametrize("url", ["ftp://shop.example/", "file:///etc/passwd", "http://user@shop.example/", "http:///"])

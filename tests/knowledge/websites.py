@@ -117,7 +117,9 @@ class Crawler:
         if state != "wanted":
             return state
         try:
-            return crawling.prepared(connection, run, scout(self.read, crawl["url"], crawl["most_pages"]))
+            return crawling.prepared(
+                connection, run, scout(self.read, crawl["url"], crawl["most_pages"], lambda seconds: None)
+            )
         except FetchError as error:
             crawling.fail(connection, run, error.code, str(error))
             return "failed"
