@@ -1048,7 +1048,7 @@ create table audit_log (
   job_id uuid
 );
 create index audit_log_of_organization on audit_log (organization_id, id);
-comment on table audit_log is 'Who did or looked at what through f/admin. Never a secret, never a customer''s words.';
+comment on table audit_log is 'Who did or looked at what through f/admin and u/admin. Never a secret, never a customer''s words.';
 comment on column audit_log.organization_id is 'Null: the installation as a whole.';
 comment on column audit_log.actor is 'The key''s id, or the Windmill user.';
 
