@@ -450,7 +450,8 @@ where organization_id = %(organization_id)s and id = any(%(contact_ids)s)
 #: When somebody who was known by this was erased last; the record has fingerprints.
 ERASED_BEFORE = """
 select max(at) as at from audit_log
-where organization_id = %(organization_id)s and action = 'erase_person' and new -> 'fingerprints' ?| %(fingerprints)s
+where organization_id = %(organization_id)s and action = 'erase_person' and new ? 'erased'
+  and new -> 'fingerprints' ?| %(fingerprints)s
 """
 
 # Health -------------------------------------------------------------------------------------------

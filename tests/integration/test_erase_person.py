@@ -158,7 +158,8 @@ def test_a_second_time_there_is_nothing_to_erase(platform, office):
     for known_as in (NUMBER, USER):
         again = erase_person.main(SLUG, known_as)
         assert again["state"] == "nothing to erase" and again["erased_at"][:4] == str(datetime.now(UTC).year)
-    assert erase_person.main(SLUG, "4470") == {"state": "nothing to erase", "erased_at": None}
+    for _ in range(2):
+        assert erase_person.main(SLUG, "4470") == {"state": "nothing to erase", "erased_at": None}
     assert erase_person.main("bicis-ribera", NUMBER) == {"state": "nothing to erase", "erased_at": None}
 
 
