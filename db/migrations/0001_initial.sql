@@ -1118,28 +1118,28 @@ create function known_organizations(previous text, most integer)
 create function health_figures() returns table (name text, amount bigint, since timestamptz)
   language sql stable security definer set search_path = pg_catalog, public
   begin atomic
-    select 'numbers held'::text, count(*), min(n.held_since) from whatsapp_numbers n where n.held_since is not null
+    select 'numbers held' as text, count(*), min(n.held_since) from whatsapp_numbers n where n.held_since is not null
     union all
-    select 'leases left', count(*), min(c.lease_until) from conversations c
+    select 'leases left' as text, count(*), min(c.lease_until) from conversations c
     where c.lease_holder is not null and c.lease_until < now() - interval '2 minutes'
     union all
-    select 'messages waiting', count(*), min(e.stored_at) from webhook_events e where e.outcome is null
+    select 'messages waiting' as text, count(*), min(e.stored_at) from webhook_events e where e.outcome is null
     union all
-    select 'sends stuck', count(*), min(o.claimed_at) from outbox o
+    select 'sends stuck' as text, count(*), min(o.claimed_at) from outbox o
     where o.state = 'sending' and o.claimed_at < now() - interval '2 minutes'
     union all
-    select 'hand-overs untold', count(*), min(h.created_at) from notifications h where h.state = 'pending'
+    select 'hand-overs untold' as text, count(*), min(h.created_at) from notifications h where h.state = 'pending'
     union all
-    select 'messages unrouted', count(*), min(u.received_at) from unrouted_events u where u.field = 'messages'
+    select 'messages unrouted' as text, count(*), min(u.received_at) from unrouted_events u where u.field = 'messages'
     union all
-    select 'channels of operators', count(*), min(c.created_at) from alert_channels c
+    select 'channels of operators' as text, count(*), min(c.created_at) from alert_channels c
     where c.organization_id is null and c.is_enabled
     union all
-    select 'alerts untold', count(*), min(a.first_at) from system_alerts a
+    select 'alerts untold' as text, count(*), min(a.first_at) from system_alerts a
     where a.resolved_at is null and a.first_at < now() - interval '15 minutes' and not exists (
       select from notices n where (n.source, n.item_id) = ('alert', a.id))
     union all
-    (select 'alert: ' || a.kind, count(*), min(a.first_at) from system_alerts a
+    (select 'alert: ' || a.kind as text, count(*), min(a.first_at) from system_alerts a
      where a.resolved_at is null group by a.kind order by a.kind);
   end;
 
@@ -1151,7 +1151,7 @@ create function models_in_use() returns table (provider text, resource_path text
   begin atomic
     select c.model_provider, c.model_resource_path from chatbots c where c.is_active
     union
-    select m ->> 'provider', m ->> 'resource_path'
+    select m ->> 'provider' as model_provider, m ->> 'resource_path' as model_resource_path
     from chatbots c cross join jsonb_array_elements(c.fallback_models) as m where c.is_active
     order by 1, 2;
   end;
