@@ -62,7 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan = action(actions, "set-plan", "PUT", "plan", "set a tenant's plan", scoped=False)
     plan.add_argument("organization", metavar="ORG", help="slug or id")
     plan.add_argument("plan")
-    for name in ("monthly-messages", "monthly-tokens", "daily-messages-per-contact"):
+    for name in (
+        "monthly-messages",
+        "monthly-tokens",
+        "daily-messages-per-contact",
+        "knowledge-sources",
+        "knowledge-pages",
+        "knowledge-bytes",
+        "daily-ingestions",
+    ):
         plan.add_argument(f"--{name}", type=int, metavar="N", help="instead of the plan's limit")
     _add_chatbot(action(actions, "save-chatbot", "PUT", "chatbots/{slug}", "create a chatbot, or change it"))
     _add_number(action(actions, "connect-number", "PUT", "numbers/{phone_number_id}", "connect a WhatsApp number"))
@@ -111,15 +119,18 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
         "model-provider",
         "model-name",
         "model-resource-path",
+        "embedding-model",
+        "embedding-resource-path",
     ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--fallback-models", type=_json, metavar="FILE", help='JSON: [{"provider": …, "name": …}]')
     parser.add_argument("--facts", type=_json, metavar="FILE", help='JSON: [{"topic": …, "text": …}]')
     parser.add_argument("--temperature", type=float, metavar="N")
-    for name in ("max-steps", "max-seconds", "max-tokens"):
+    for name in ("max-steps", "max-seconds", "max-tokens", "embedding-dimensions"):
         parser.add_argument(f"--{name}", type=int, metavar="N")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="of one turn")
     parser.add_argument("--merge-seconds", type=float, metavar="N")
+    parser.add_argument("--cites-sources", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--active", dest="is_active", action=argparse.BooleanOptionalAction, default=None)
 
 

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from db import manage
 from f.knowledge import ingestion, retrieval
@@ -29,6 +31,7 @@ from f.knowledge.extraction import extract
 from f.knowledge.ingestion import Job
 from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
+from local import scale
 from local.install import ROOT
 from local.postgres import Cluster
 
@@ -274,6 +277,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sets", type=Path, default=SETS, metavar="DIR", help="a set, or a folder of sets (%(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="queries of each set (default: all)")
+    parser.add_argument(
+        "--scale", action="store_true", help="instead: many tenants of the same text, and a large table"
+    )
+    parser.add_argument("--tenants", type=int, default=1000, metavar="N", help="of --scale (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="of --scale (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="vectors of earlier runs (default: in DATA_DIR)")
 
@@ -284,9 +292,29 @@ def main(options: argparse.Namespace, data_dir: Path) -> int:
         raise EvaluationError("--limit must be 1 or more")
     if not options.sets.is_dir():
         raise EvaluationError(f"there is no folder {options.sets}: --sets names one")
-    sets = read_sets(options.sets, options.limit)
+    sets = [] if options.scale else read_sets(options.sets, options.limit)
     cache = options.cache or data_dir / "evaluation.sqlite"
     cache.parent.mkdir(parents=True, exist_ok=True)
+    with empty_database() as (superuser_url, owner_url, app):
+        if options.scale:
+            report = scale.run(superuser_url, app, say, tenants=options.tenants, rows=options.rows)
+        else:
+            report = run(owner_url, app, sets, cache, say)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(table(report) if "sets" in report else scale.table(report))
+    print(outcome(report))
+    return 0 if all(target["met"] for target in report["targets"]) else 1
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+@contextmanager
+def empty_database() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """A database with our schema for as long as the block lasts: the addresses of a superuser and the owner, app's
+    resource."""
     with (
         tempfile.TemporaryDirectory(prefix="millrace-eval-") as folder,
         Cluster(Path(folder) / "postgres", durable=False) as cluster,
@@ -295,15 +323,11 @@ def main(options: argparse.Namespace, data_dir: Path) -> int:
         with psycopg.connect(cluster.superuser_url, autocommit=True) as server:
             server.execute("create role owner createrole createdb")
             manage.set_passwords(server, {"owner": words["owner"]})
-        url = cluster.url("evaluation", "owner", words["owner"])
-        manage.reset(url, passwords={"app": words["app"]}, seeded=False)
+        owner_url = cluster.url("evaluation", "owner", words["owner"])
+        manage.reset(owner_url, passwords={"app": words["app"]}, seeded=False)
         app = {"host": "127.0.0.1", "port": cluster.port, "user": "app", "password": words["app"]}
         app |= {"dbname": "evaluation", "sslmode": "disable"}
-        report = run(url, app, sets, cache, lambda line: print(line, flush=True))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    print(table(report))
-    return 0 if all(target["met"] for target in report["targets"]) else 1
+        yield make_conninfo(cluster.superuser_url, dbname="evaluation"), owner_url, app
 
 
 def table(report: dict[str, Any]) -> str:
@@ -311,6 +335,11 @@ def table(report: dict[str, Any]) -> str:
     for name, result in report["sets"].items():
         pairs = (f"{result['ndcg@10'][leg]:.3f} / {result['recall@5'][leg]:.3f}" for leg in (*LEGS, "bm25s"))
         lines.append(f"{name:24}" + "".join(f"{pair:>16}" for pair in pairs) + f"{result['ms_p95']['all']:>10}")
-    for target in report["targets"]:
-        lines.append(f"{'met' if target['met'] else 'MISSED':7} {target['name']}: {target['value']} ({target['goal']})")
     return "\n".join(lines)
+
+
+def outcome(report: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{'met' if target['met'] else 'MISSED':7} {target['name']}: {target['value']} ({target['goal']})"
+        for target in report["targets"]
+    )

@@ -20,8 +20,10 @@ where organization_id = %(organization_id)s and day = (now() at time zone 'UTC')
 
 READ_QUOTA = """
 select o.plan_code as plan,
-       p.knowledge_sources as most_sources, p.knowledge_pages as most_pages, p.knowledge_bytes as most_bytes,
-       p.daily_ingestions as most_ingestions,
+       coalesce(o.knowledge_sources, p.knowledge_sources) as most_sources,
+       coalesce(o.knowledge_pages, p.knowledge_pages) as most_pages,
+       coalesce(o.knowledge_bytes, p.knowledge_bytes) as most_bytes,
+       coalesce(o.daily_ingestions, p.daily_ingestions) as most_ingestions,
        (select count(*) from knowledge_sources where organization_id = o.organization_id) as sources,
        (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = o.organization_id) as pages,
        (select coalesce(sum(size), 0) from source_files where organization_id = o.organization_id) as bytes,

@@ -138,3 +138,10 @@ def test_the_plan_is_the_limit(stack: RunningStack, call: Call):
                 database.execute(f"{restore} where code = 'pro'", before)
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded"), column
     assert call("GET", "quota").json()["used"] == quota["used"]
+    dev = ("admin", "set-plan", "harbour-dental", "pro")
+    stack.dev(*dev, "--knowledge-bytes", "123456789")
+    try:
+        assert call("GET", "quota").json()["limits"]["bytes"] == 123456789
+    finally:
+        stack.dev(*dev)
+    assert call("GET", "quota").json()["limits"] == quota["limits"]
