@@ -15,7 +15,7 @@ from db import backup, manage, server, verify
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, bootstrap, check, control, database, evaluation, metadata, push, say
+from local import admin, api, bootstrap, check, control, database, evaluation, knowledge, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -38,6 +38,7 @@ EXPECTED = (
     say.SayError,
     evaluation.EvaluationError,
     admin.AdminError,
+    api.CallError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -90,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
     admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
+    knowledge.add_arguments(verb("knowledge", _knowledge, "documents of a chatbot: add, list, search and delete them"))
     token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
     token.add_argument("--chatbot", required=True, help="its slug or id")
     token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
@@ -198,6 +200,10 @@ def _say(options: argparse.Namespace) -> int:
 
 def _admin(options: argparse.Namespace) -> int:
     return admin.run(options, full_environment())
+
+
+def _knowledge(options: argparse.Namespace) -> int:
+    return knowledge.run(options, full_environment())
 
 
 def _mcp_token(options: argparse.Namespace) -> int:

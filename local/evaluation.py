@@ -26,8 +26,9 @@ from psycopg.conninfo import make_conninfo
 
 from db import manage
 from f.knowledge import ingestion, retrieval
+from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.embeddings import Embedder, LocalEmbedder, Vector
-from f.knowledge.extraction import extract
+from f.knowledge.extraction import read
 from f.knowledge.ingestion import Job
 from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
@@ -196,10 +197,11 @@ def _ingest(
             )
         job = Job(organization_id, source_id, 1)
         _, source = ingestion.begin(connection, job)
-        extraction = extract(ingestion.read_file(connection, job, sha256_), "passage.md", "text/markdown")
         try:
+            # In this process: a set is known to be harmless, and a process for each passage takes minutes.
+            extraction = read(ingestion.read_file(connection, job, sha256_), "markdown", Limits())
             ingestion.stage(connection, job, source, extraction)
-        except ingestion.Refused as error:
+        except (ingestion.Refused, ExtractionError) as error:
             # Nothing can be found of a passage without text.
             ingestion.fail(connection, job, error.code, str(error))
             continue

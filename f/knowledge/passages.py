@@ -73,7 +73,7 @@ def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: i
             run.append(row)
         elif len(runs) < most:
             runs.append([row])
-    return [_passage(sorted(run, key=lambda row: row["position"]), scores[run[0]["id"]]) for run in runs]
+    return [_passage(run, scores[run[0]["id"]]) for run in runs]
 
 
 def _touches(row: Mapping[str, Any], run: Sequence[Mapping[str, Any]]) -> bool:
@@ -87,6 +87,9 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _passage(run: Sequence[Mapping[str, Any]], score: float) -> Passage:
+    """One passage of neighbours, of which the best comes first: its page is where a person looks it up."""
+    best = run[0]
+    run = sorted(run, key=lambda row: row["position"])
     first = run[0]
     parts: list[str] = []
     for number, row in enumerate(run):
@@ -100,7 +103,7 @@ def _passage(run: Sequence[Mapping[str, Any]], score: float) -> Passage:
         source=first["name"],
         url=first["url"],
         headings=tuple(first["headings"]),
-        page=first["page"],
+        page=best["page"],
         text="\n\n".join(parts)[:CHARACTERS],
         content_hash=first["content_hash"],
         score=score,
