@@ -15,7 +15,7 @@ from db import backup, manage, server, verify
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, api, bootstrap, check, control, database, evaluation, knowledge, metadata, push, say
+from local import admin, api, bootstrap, check, control, database, evaluation, golden, knowledge, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -37,6 +37,7 @@ EXPECTED = (
     StackError,
     say.SayError,
     evaluation.EvaluationError,
+    golden.QuestionsError,
     admin.AdminError,
     api.CallError,
 )
@@ -219,7 +220,7 @@ def _mcp_token(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    return evaluation.main(options, load(full_environment()).data_dir)
+    return evaluation.main(options, full_environment())
 
 
 def _extract(options: argparse.Namespace) -> int:

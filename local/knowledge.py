@@ -26,9 +26,7 @@ COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "error")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--chatbot", default="bicis-ribera", metavar="CHATBOT", help="slug or id (%(default)s)")
-    parser.add_argument("--api-url", metavar="URL", help="another installation's API (default: this one's)")
-    parser.add_argument("--api-key", metavar="KEY", help=f"default: ${api.KEY_VARIABLE}, else the demo tenant's")
+    add_place(parser)
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
@@ -54,17 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action("quota", "the limits of the plan, and what is used")
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Whose documents: what `Shelf` reads."""
+    parser.add_argument("--chatbot", default="bicis-ribera", metavar="CHATBOT", help="slug or id (%(default)s)")
+    parser.add_argument("--api-url", metavar="URL", help="another installation's API (default: this one's)")
+    parser.add_argument("--api-key", metavar="KEY", help=f"default: ${api.KEY_VARIABLE}, else the demo tenant's")
+
+
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Do what `add_arguments` has parsed and print the answer. Exit status 1 when a source fails. Raises CallError."""
-    shelf = _Shelf(options, environment)
+    shelf = Shelf(options, environment)
     match options.action:
         case "add":
             answer = _settled(shelf, _add(shelf, options), options)
         case "list":
             answer = shelf.call("GET", "sources", params={"limit": 200})
         case "search":
-            limit = {} if options.limit is None else {"limit": options.limit}
-            answer = shelf.call("POST", "search", json={"query": options.query, **limit})
+            answer = shelf.search(options.query, options.limit)
         case "quota":
             answer = shelf.call("GET", "quota")
         case "refresh":
@@ -75,12 +79,15 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return 1 if answer.get("state") == "failed" else 0
 
 
-class _Shelf:
+class Shelf:
     """The routes of one chatbot."""
 
     def __init__(self, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         self._chatbot = options.chatbot
         self._api_url, self._key = _place(options, environment)
+
+    def search(self, query: str, limit: int | None = None) -> dict[str, Any]:
+        return self.call("POST", "search", json={"query": query, **({} if limit is None else {"limit": limit})})
 
     def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return api.call(self._api_url, self._key, method, f"chatbots/{self._chatbot}/knowledge/{path}", **request)
@@ -108,7 +115,7 @@ def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple
     return running.settings.api_url, key
 
 
-def _add(shelf: _Shelf, options: argparse.Namespace) -> dict[str, Any]:
+def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
     language = {} if options.language is None else {"language": options.language}
     if options.what.startswith(("http://", "https://")):
         name = {} if options.name is None else {"name": options.name}
@@ -125,7 +132,7 @@ def _add(shelf: _Shelf, options: argparse.Namespace) -> dict[str, Any]:
     return shelf.call("POST", "upload", params=query, content=data, headers={"content-type": kind})
 
 
-def _settled(shelf: _Shelf, source: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _settled(shelf: Shelf, source: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """The source once the bot knows it or never will."""
     while not options.no_wait and source["state"] not in ("ready", "failed"):
         time.sleep(0.3)

@@ -122,11 +122,19 @@ def table(report: dict[str, Any]) -> str:
 # A crowd ------------------------------------------------------------------------------------------
 
 
-def measure_crowd(server: psycopg.Connection[Any], connection: Connection, tenants: int) -> dict[str, Any]:
-    """`tenants` of one to twelve passages that differ in a number, and a search of each, exact and by the index."""
+def measure_crowd(
+    server: psycopg.Connection[Any],
+    connection: Connection,
+    tenants: int,
+    *,
+    passages: int = 12,
+    searched: int | None = None,
+) -> dict[str, Any]:
+    """`tenants` of one to `passages` passages that differ in a number, and searches of all or `searched` of them,
+    exact and by the index."""
     random = np.random.default_rng(6)
     same = random.standard_normal(DIMENSIONS, dtype=np.float32)
-    made = [(add_tenant(server), 1 + number % 12) for number in range(tenants)]
+    made = [(add_tenant(server), 1 + number % passages) for number in range(tenants)]
     total = sum(count for _, count in made)
     vectors = unit(same + 0.05 * random.standard_normal((total, DIMENSIONS), dtype=np.float32))
     add_passages(server, made, vectors)
@@ -136,7 +144,7 @@ def measure_crowd(server: psycopg.Connection[Any], connection: Connection, tenan
     foreign = short = 0
     for indexed in (False, True):
         with forced_index(indexed):
-            for one, count in made:
+            for one, count in made[:searched]:
                 found = retrieval.search(
                     connection, one.organization_id, one.chatbot, "Is the shop open on Saturdays at nine?", Given(same)
                 )
@@ -144,7 +152,7 @@ def measure_crowd(server: psycopg.Connection[Any], connection: Connection, tenan
                     foreign += sum(owners[hit] != one.organization_id for hit, _ in hits)
                     short += len(hits) < count
                 foreign += sum(str(passage.source_id) != one.source_id for passage in found.passages)
-    return {"tenants": tenants, "rows": total, "searches": 2 * tenants, "foreign": foreign, "short": short}
+    return {"tenants": tenants, "rows": total, "searches": 2 * len(made[:searched]), "foreign": foreign, "short": short}
 
 
 @contextmanager

@@ -9,11 +9,6 @@ from uuid import UUID
 
 from f.knowledge.chunks import SEPARATOR
 
-#: Reciprocal rank fusion: how much a first place is worth more than a tenth, and what each leg counts.
-RRF_K = 60
-MEANING_WEIGHT = 1.0
-WORDS_WEIGHT = 1.0
-
 #: Above this share of common words two passages say the same.
 SAME = 0.85
 
@@ -45,15 +40,6 @@ class Passage:
         if self.url:
             return f"{self.source}: {self.url}" if self.source != self.url else self.url
         return f"{self.source}, p. {self.page}" if self.page else self.source
-
-
-def fuse(by_meaning: Sequence[tuple[int, float]], by_words: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The chunks of both legs by reciprocal rank, best first."""
-    scores: dict[int, float] = {}
-    for leg, weight in ((by_meaning, MEANING_WEIGHT), (by_words, WORDS_WEIGHT)):
-        for place, (chunk_id, _) in enumerate(leg, start=1):
-            scores[chunk_id] = scores.get(chunk_id, 0.0) + weight / (RRF_K + place)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
 def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: int) -> list[Passage]:

@@ -58,11 +58,6 @@ def test_languages_are_told_apart():
     assert languages.configuration("pt-BR") == "portuguese" and languages.configuration("ja") == "simple"
 
 
-def test_what_both_legs_find_comes_first():
-    fused = passages.fuse([(1, 0.9), (2, 0.8), (3, 0.1)], [(2, 9.0), (4, 1.0)])
-    assert [chunk for chunk, _ in fused] == [2, 1, 4, 3]
-
-
 def test_neighbours_are_one_passage_and_repetitions_are_left_out():
     rows = [row(1, 4, "Tyres cost ten euros"), row(2, 9, "Tyres cost ten euros"), row(3, 5, "Tubes cost five", ("B",))]
     joined = passages.join(rows, {1: 0.9, 2: 0.8, 3: 0.7}, 6)

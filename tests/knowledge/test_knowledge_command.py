@@ -6,8 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from systems import RunningStack
+from systems import ROOT, RunningStack
 
+GOLDEN = ROOT / "tests" / "knowledge" / "golden"
 BOT = ("--chatbot", "harbour-dental")
 
 
@@ -38,6 +39,22 @@ def test_a_document_that_fails_is_exit_status_1(stack: RunningStack, tmp_path: P
     source = json.loads(done.stdout)
     assert (done.returncode, source["error"]["code"]) == (1, "invalid")
     knowledge(stack, "delete", source["id"])
+
+
+@pytest.mark.parametrize("bot", ["harbour-dental", "bicis-ribera"])
+def test_the_golden_questions_of_a_demo_tenant(stack: RunningStack, tmp_path: Path, bot: str):
+    added = [
+        json.loads(stack.dev("knowledge", "--chatbot", bot, "--json", "add", str(file)).stdout)
+        for file in sorted((GOLDEN / bot).glob("*.md"))
+    ]
+    try:
+        report = tmp_path / "report.json"
+        questions = str(GOLDEN / bot / "questions.jsonl")
+        shown = stack.dev("eval", "--questions", questions, "--chatbot", bot, "--json", str(report)).stdout
+        assert json.loads(report.read_text())["recall@5"] >= 0.9 and "met" in shown
+    finally:
+        for source in added:
+            stack.dev("knowledge", "--chatbot", bot, "delete", source["id"])
 
 
 @pytest.mark.parametrize(

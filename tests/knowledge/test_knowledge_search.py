@@ -5,10 +5,12 @@ import random
 import psycopg
 import pytest
 from shelf import BICIS, DENTAL, Shelf
+from systems import Database
 
 from f.knowledge import queries, retrieval
 from f.knowledge.embeddings import EmbeddingError, as_halfvec
 from f.lib.database import tenant
+from local import scale
 
 
 def fill(shelf: Shelf, organization_id: str, chunks: int) -> None:
@@ -91,6 +93,7 @@ def plan(shelf: Shelf, query: str, organization_id: str) -> str:
     vector = as_halfvec([random.random() - 0.5 for _ in range(384)])
     values = {"organization_id": organization_id, "chatbot_id": bot["id"], "vector": vector, "most": 10}
     values |= {"embedding_model": "multilingual-e5-small/384", "terms": ["w7"], "chunks": 10, "average_length": 5}
+    values["ids"] = []
     with tenant(shelf.connection, organization_id):
         shelf.connection.execute(queries.ITERATE)
         rows = shelf.connection.execute(f"explain {query}", {**values, "k1": 1.2, "b": 0.75}).fetchall()
@@ -112,3 +115,11 @@ def test_when_the_index_is_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
     near = [hit for hit, _ in shelf.search("passage", organization_id=DENTAL).by_meaning]
     assert len(near) == len(exact) == 50 and len(set(near[:10]) & set(exact[:10])) >= 8
     assert len(shelf.search("passage").by_meaning) == 41, "min(k, n), also of a tenant with few of the rows"
+
+
+def test_a_crowd_of_tenants_with_the_same_text(seeded_database: Database, shelf: Shelf):
+    """Row-level security and the conditions of every query: a thousand tenants are `./dev eval --scale`."""
+    with psycopg.connect(seeded_database.owner_url, autocommit=True) as owner:
+        crowd = scale.measure_crowd(owner, shelf.connection, 1000, passages=3, searched=40)
+    assert crowd["tenants"] == 1000 and crowd["searches"] == 80
+    assert (crowd["foreign"], crowd["short"]) == (0, 0)
