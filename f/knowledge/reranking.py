@@ -59,6 +59,12 @@ def by_neighbours(scored: Scored, near: Near) -> Scored:
     return _ordered(lent)
 
 
+def shown(score: float) -> float:
+    """A score as people see it, from 0 to 1: how far a passage stands out among what was found; .5 is no better than
+    the others."""
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, score))))
+
+
 def _standard(values: Sequence[float]) -> list[float]:
     mean = sum(values) / max(1, len(values))
     spread = math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values)))

@@ -13,7 +13,7 @@ from f.knowledge import queries
 from f.knowledge.chunks import search_text
 from f.knowledge.embeddings import Embedder, EmbeddingError, as_halfvec
 from f.knowledge.passages import Passage, join
-from f.knowledge.reranking import NEAREST, Candidate, Reranker, Scored, by_neighbours, fuse
+from f.knowledge.reranking import NEAREST, Candidate, Reranker, Scored, by_neighbours, fuse, shown
 from f.lib.database import Connection, tenant
 
 #: Candidates of each leg.
@@ -133,7 +133,8 @@ def _rank(
         meaning |= _scored(connection.execute(queries.MEANING_OF, {**values, "ids": others}).fetchall())
     candidates = dict.fromkeys([*dict(found.by_meaning), *dict(found.by_words)])
     found.fused = fuse([Candidate(hit, meaning.get(hit), words.get(hit, 0.0)) for hit in candidates])
-    found.ranked = _reranked(connection, values, found.fused, rerank) if vector is not None else found.fused
+    ranked = _reranked(connection, values, found.fused, rerank) if vector is not None else found.fused
+    found.ranked = [(hit, shown(score)) for hit, score in ranked]
     found.ms["ranking"] = _ms(started)
 
 
@@ -146,7 +147,10 @@ def _reranked(connection: Connection, values: dict[str, Any], fused: Scored, rer
     ids = [hit for hit, _ in best]
     for row in connection.execute(queries.NEAREST, {**values, "ids": ids, "nearest": NEAREST}).fetchall():
         near.setdefault(row["one"], []).extend(_scored([row]))
-    return [*rerank(best, near), *rest]
+    ranked = rerank(best, near)
+    # The rest stays behind, whatever the re-ranker's numbers are.
+    behind = max(0.0, rest[0][1] - ranked[-1][1]) if rest else 0.0
+    return [*ranked, *((hit, score - behind) for hit, score in rest)]
 
 
 def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) -> Scored:

@@ -54,10 +54,10 @@ def test_the_targets(results: dict, missed: list[str]):
 
 def test_the_scale_in_small(tmp_path: Path):
     report = tmp_path / "report.json"
-    assert main(["eval", "--scale", "--tenants", "40", "--rows", "2000", "--json", str(report)]) == 0
+    assert main(["eval", "--scale", "--tenants", "24", "--rows", "1000", "--json", str(report)]) == 0
     written = json.loads(report.read_text())
-    assert written["crowd"] == {"tenants": 40, "rows": 250, "searches": 80, "foreign": 0, "short": 0}
-    assert {share: one["rows"] for share, one in written["large"]["tenants"].items()} == {"1 %": 20, "10 %": 200}
+    assert written["crowd"] == {"tenants": 24, "rows": 156, "searches": 48, "foreign": 0, "short": 0}
+    assert {share: one["rows"] for share, one in written["large"]["tenants"].items()} == {"1 %": 10, "10 %": 100}
 
 
 def test_a_missed_target_is_exit_status_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from f.knowledge.reranking import Candidate, by_neighbours, fuse
+from f.knowledge.reranking import Candidate, by_neighbours, fuse, shown
 
 
 def order(scored: list[tuple[int, float]]) -> list[int]:
@@ -39,3 +39,8 @@ def test_good_neighbours_lift_a_passage_and_strangers_do_not():
     scored = [(1, 1.0), (2, 0.9), (3, 0.5), (4, 0.45)]
     near = {1: [(4, 0.6)], 2: [(1, 0.9)], 3: [(4, 0.9)], 4: [(2, 0.9), (1, 0.9)]}
     assert order(by_neighbours(scored, near)) == [2, 1, 4, 3]
+
+
+def test_a_shown_score_is_between_0_and_1_and_keeps_the_order():
+    scores = [shown(score) for score in (-1e9, -1.5, 0.0, 0.1, 4.0, 1e9)]
+    assert scores == sorted(scores) and scores[0] > 0 and scores[2] == 0.5 and scores[-1] < 1

@@ -67,6 +67,28 @@ def test_any_text_may_be_asked(shelf: Shelf, text):
     assert len(shelf.search(text.replace("\0", "")).passages) <= 1
 
 
+def test_a_re_ranker_changes_the_order_of_the_best_and_nothing_else(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+    for number in range(8):
+        shelf.learn(f"# Pieza {number}\n\nLa pieza {number} cuesta {number} euros.")
+    monkeypatch.setattr(retrieval, "RERANKED", 3)
+    bot = shelf.chatbot(BICIS)
+    asked: list[int] = []
+
+    def backwards(scored, near):
+        asked.extend(near)
+        return [(hit, -float(place)) for place, (hit, _) in enumerate(scored[::-1])]
+
+    def search(rerank):
+        return retrieval.search(shelf.connection, BICIS, bot, "¿cuánto cuesta la pieza 5?", shelf.embedder, 8, rerank)
+
+    plain, turned = search(None), search(backwards)
+    order = [hit for hit, _ in plain.ranked]
+    assert order == [hit for hit, _ in plain.fused] and "pieza 5" in plain.passages[0].text
+    assert [hit for hit, _ in turned.ranked] == order[2::-1] + order[3:] and sorted(asked) == sorted(order[:3])
+    scores = [score for _, score in turned.ranked]
+    assert scores == sorted(scores, reverse=True) and all(0 < score < 1 for score in scores)
+
+
 def test_without_vectors_words_still_find(shelf: Shelf):
     class Broken:
         def question(self, text):
