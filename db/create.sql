@@ -67,10 +67,14 @@ create table organizations (
   monthly_messages integer check (monthly_messages >= 0),
   monthly_tokens bigint check (monthly_tokens >= 0),
   daily_messages_per_contact integer check (daily_messages_per_contact >= 0),
+  knowledge_sources integer check (knowledge_sources >= 0),
+  knowledge_pages integer check (knowledge_pages >= 0),
+  knowledge_bytes bigint check (knowledge_bytes >= 0),
+  daily_ingestions integer check (daily_ingestions >= 0),
   created_at timestamptz not null default now()
 );
 comment on column organizations.monthly_messages is
-  'Instead of the plan''s limit, like the two beside it; null: the plan''s.';
+  'Instead of the plan''s limit, like the six beside it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
