@@ -184,7 +184,7 @@ def catalogue_values(owner_url: str, credentials: Credentials, settings: Setting
         "MCP_PRICING_URL": settings.tool_server_urls["pricing_calculator"],
         "MCP_LEADS_URL": settings.tool_server_urls["lead_capture"],
         "MCP_OWNER_URL": settings.tool_server_urls["contact_owner"],
-        "LOCAL_WEBHOOKS": "true",
+        "LOCAL_ADDRESSES": "true",
     }
 
 

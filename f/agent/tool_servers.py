@@ -18,6 +18,7 @@ import httpx
 
 from f.agent.loop import ToolError
 from f.lib.caller_tokens import Caller, sign
+from f.lib.outside import AddressRefused, OutsideTransport
 from f.lib.variables import VariableMissing, read_variable
 
 T = TypeVar("T")
@@ -62,21 +63,24 @@ def server_of(
     """The server of an `org_integrations` row; None when it is one of ours that this installation does not run.
 
     `resource` has the addresses and the signing key of our own. Our token goes to these addresses only,
-    somebody else's server gets the credential of its row.
+    somebody else's server gets the credential of its row, and is outside unless `resource` allows local addresses.
     """
     if integration["kind"] == "mcp":
         path = integration["credential_path"]
-        return McpServer(integration["url"], (lambda: read_variable(path)) if path else None)
+        may_be_local = (resource or {}).get("local_addresses") == "true"
+        return McpServer(integration["url"], (lambda: read_variable(path)) if path else None, may_be_local=may_be_local)
     if not resource or not resource.get(integration["name"]):
         return None
     return OwnServer(resource[integration["name"]], lambda: sign(caller, resource["signing_key"]))
 
 
 class _HttpServer:
+    _transport: httpx.BaseTransport | None = None
+
     @cached_property
     def _client(self) -> httpx.Client:
         """One for each server, as it keeps connections and cookies. Bodies are taken as they come, never unpacked."""
-        return httpx.Client(timeout=CALL_SECONDS, headers={"accept-encoding": "identity"})
+        return httpx.Client(timeout=CALL_SECONDS, headers={"accept-encoding": "identity"}, transport=self._transport)
 
 
 class OwnServer(_HttpServer):
@@ -119,7 +123,8 @@ class McpServer(_HttpServer):
 
     repeatable = False
 
-    def __init__(self, url: str, credential: Callable[[], str] | None = None) -> None:
+    def __init__(self, url: str, credential: Callable[[], str] | None = None, *, may_be_local: bool = False) -> None:
+        self._transport = OutsideTransport(may_be_local=may_be_local)
         self._url = url
         self._credential = credential
         self._headers: dict[str, str] | None = None
@@ -260,6 +265,8 @@ def _sent(
     try:
         request = client.build_request(method, url, headers=headers, json=body)
         response = client.send(request, stream=True)
+    except AddressRefused as error:
+        raise ToolUnavailable(f"the address is not called: {error}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise ToolUnavailable(type(error).__name__) from error
     except httpx.HTTPError as error:

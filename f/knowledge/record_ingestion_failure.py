@@ -29,6 +29,8 @@ def main(
     with connect(database) as connection:
         if not ingestion.fail(connection, Job(organization_id, source_id, version), code, told or code):
             return {"state": "superseded"}
+        if error_name == "FetchError":  # the tenant's site, not the installation
+            return {"state": "failed"}
         with tenant(connection, organization_id):
             details = {"error": error_name, "step": step_id, "version": version}
             raise_alert(connection, organization_id, "ingestion_failed", source_id, details)

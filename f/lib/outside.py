@@ -10,32 +10,63 @@ import httpx
 #: Networks whose addresses carry one of IPv4 inside, by the number of its last bit.
 EMBEDDED = {"64:ff9b::/96": 128, "64:ff9b:1::/48": 128, "2002::/16": 48}
 
+#: Networks of IANA's registries of special purposes that Python's `is_global` does not know everywhere: assignments of
+#: protocols (with a cloud's metadata in it), the old relays to 6to4, documentation.
+SPECIAL = [ipaddress.ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+
 TIMEOUT = httpx.Timeout(10, connect=5)
 
 Resolve = Callable[..., list[Any]]
 
 
-class AddressRefused(Exception):
+class AddressRefused(httpx.ConnectError):
     """The address cannot be called: it is none, or it leads inside the network. The text does not repeat it."""
 
 
-def post_json(address: str, body: Any, *, may_be_local: bool = False, resolve: Resolve = socket.getaddrinfo) -> int:
-    """POST `body` to an https address and return the answer's status; the answer itself is not read.
+class OutsideTransport(httpx.BaseTransport):
+    """For an httpx.Client that calls what a stranger has named. Each request, a redirect's too, is checked.
 
     The name is looked up once, every address found is checked, and the call goes to the first of these: a name that
-    answers differently the next time gains nothing. Redirects are not followed. With `may_be_local` plain http and
-    the network's own addresses are allowed. Raises AddressRefused, httpx.TransportError.
+    answers differently the next time gains nothing. The certificate has to be the name's. With `may_be_local` plain
+    http and the network's own addresses are allowed. Requests raise AddressRefused beside what httpx raises.
     """
-    url = read_url(address, may_be_local)
-    host = url.raw_host.decode()
-    target = find_address(host, url.port or (443 if url.scheme == "https" else 80), may_be_local, resolve)
-    headers = {"host": url.netloc.decode(), "user-agent": "millrace"}
-    # No proxy of the environment: it would look the name up again.
+
+    def __init__(self, *, may_be_local: bool = False, resolve: Resolve = socket.getaddrinfo) -> None:
+        self._may_be_local = may_be_local
+        self._resolve = resolve
+        # By name: a connection that was made for one name must not carry what another at the same address is sent.
+        self._by_host: dict[str, httpx.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = read_url(str(request.url), self._may_be_local)
+        host = url.raw_host.decode()
+        port = url.port or (443 if url.scheme == "https" else 80)
+        target = url.copy_with(host=find_address(host, port, self._may_be_local, self._resolve))
+        if host not in self._by_host:
+            # No proxy of the environment: it would look the name up again.
+            self._by_host[host] = httpx.HTTPTransport(trust_env=False)
+        extensions = {**request.extensions, "sni_hostname": host}
+        sent = httpx.Request(
+            request.method, target, headers=request.headers, stream=request.stream, extensions=extensions
+        )
+        return self._by_host[host].handle_request(sent)
+
+    def close(self) -> None:
+        for transport in self._by_host.values():
+            transport.close()
+
+
+def post_json(address: str, body: Any, *, may_be_local: bool = False, resolve: Resolve = socket.getaddrinfo) -> int:
+    """POST `body` to an address outside and return the answer's status; the answer itself is not read.
+
+    Redirects are not followed. Raises AddressRefused, other kinds of httpx.TransportError.
+    """
+    read_url(address, may_be_local)
+    transport = OutsideTransport(may_be_local=may_be_local, resolve=resolve)
+    headers = {"user-agent": "millrace"}
     with (
-        httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
-        client.stream(
-            "POST", url.copy_with(host=target), json=body, headers=headers, extensions={"sni_hostname": host}
-        ) as response,
+        httpx.Client(transport=transport, timeout=TIMEOUT) as client,
+        client.stream("POST", address.strip(), json=body, headers=headers) as response,
     ):
         return response.status_code
 
@@ -69,6 +100,8 @@ def find_address(host: str, port: int, may_be_local: bool, resolve: Resolve = so
 def is_public(address: str) -> bool:
     """Whether the internet routes to `address`: not private, loopback, link-local (clouds' metadata) or the like."""
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if any(ip in network for network in SPECIAL):
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or (ip.teredo and ip.teredo[1])
         for network, last_bit in EMBEDDED.items():

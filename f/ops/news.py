@@ -16,7 +16,9 @@ SEVERITIES = ("info", "warning", "critical")
 #: Kind of alert → severity, what is the matter. What to do about it: docs/operations.md, under the same words.
 KINDS: dict[str, tuple[str, str]] = {
     "channel_failing": ("warning", "A channel for alerts does not work"),
+    "embedding_failed": ("warning", "Questions and documents are not embedded: search by words alone"),
     "handover_not_told": ("critical", "A customer waits for a person and nobody could be told"),
+    "ingestion_failed": ("warning", "A document could not be taken into the knowledge"),
     "message_not_stored": ("critical", "Messages could not be stored"),
     "message_unrouted": ("warning", "Messages to a number that belongs to nobody"),
     "message_without_outcome": ("critical", "Messages without an outcome after three minutes"),

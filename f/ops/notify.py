@@ -35,7 +35,7 @@ PATIENCE = 3
 
 
 @logged
-def main(database: dict, smtp: dict | None = None, local_webhooks: str | None = None) -> dict:
+def main(database: dict, smtp: dict | None = None, local_addresses: str | None = None) -> dict:
     """Purpose: whoever is responsible learns of what needs a person, once.
 
     Input: the `postgresql` resource, the `smtp` resource, and "true" where webhooks may lead inside the network.
@@ -45,7 +45,7 @@ def main(database: dict, smtp: dict | None = None, local_webhooks: str | None = 
     has been told of.
     """
     with connect(database) as connection:
-        told, failed = tell_all(connection, smtp, may_be_local=local_webhooks == "true")
+        told, failed = tell_all(connection, smtp, may_be_local=local_addresses == "true")
         return {"told": told, "failed": failed, "untold_handovers": follow_untold(connection)}
 
 

@@ -67,8 +67,7 @@ class Processes:
         self._fresh = fresh
         # A process dies with the thread that started it: this one lives as long as the engine.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
-        # A template that numpy has given threads could not be forked.
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "OPENBLAS_NUM_THREADS": "1"}
+        self._environment = {"PATH": os.environ.get("PATH", os.defpath)}
         self._templates: dict[tuple[str, ...], tuple[Popen[bytes], socket.socket]] = {}
         #: Jobs under way and the process of each, once it is known; those that are to end as soon as it is.
         self._running: dict[UUID, int | None] = {}
@@ -206,7 +205,9 @@ class Processes:
             command: list[str | Path] = [sys.executable, RUNNER, str(theirs.fileno()), self._root, self._cache]
             command += [mode, *packages]
             end = signal.SIGKILL if mode == "--once" else signal.SIGTERM
-            return spawn(command, environment=self._environment, end=end, keep=[theirs.fileno()]), ours
+            # Scripts do not see this one. A template that numpy has given threads could not be forked.
+            environment = self._environment | {"OPENBLAS_NUM_THREADS": "1"}
+            return spawn(command, environment=environment, end=end, keep=[theirs.fileno()]), ours
 
 
 class _Conversation:

@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[McpServer]:
     while not is_taken(port):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    yield McpServer(f"http://127.0.0.1:{port}/mcp")
+    yield McpServer(f"http://127.0.0.1:{port}/mcp", may_be_local=True)
     process.terminate()
     process.wait(10)
 
@@ -49,9 +49,15 @@ def test_errors_of_the_tool_are_for_the_model(server):
 
 def test_nobody_there():
     with pytest.raises(ToolUnavailable, match="ConnectError"):
-        McpServer(f"http://127.0.0.1:{free_port()}/mcp").call("add", {}, uuid4())
-    with pytest.raises(ToolUnavailable, match="UnsupportedProtocol"):
+        McpServer(f"http://127.0.0.1:{free_port()}/mcp", may_be_local=True).call("add", {}, uuid4())
+    with pytest.raises(ToolUnavailable, match="not a web address"):
         McpServer("ftp://127.0.0.1/mcp").call("add", {}, uuid4())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
+def test_a_server_inside_the_network_is_not_called(host):
+    with pytest.raises(ToolUnavailable, match="inside the network"):
+        McpServer(f"https://{host}/mcp").call("add", {}, uuid4())
 
 
 STREAM = (

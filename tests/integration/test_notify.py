@@ -100,7 +100,7 @@ class Office:
             self.owner.execute(f"update {table} set {changes}")
 
     def run(self, **arguments) -> dict:
-        arguments = {"smtp": self.mail.resource, "local_webhooks": "true"} | arguments
+        arguments = {"smtp": self.mail.resource, "local_addresses": "true"} | arguments
         return notify.main(self.database.app_resource, **arguments)
 
     def rows(self, query: str, *values) -> list[dict]:
@@ -359,7 +359,7 @@ def test_why_a_letter_did_not_go_out(office, smtp, refuse, error):
 def test_a_webhook_does_not_lead_inside_the_network(office, address):
     office.add_webhook(address=address)
     office.alert()
-    assert office.run(local_webhooks="false")["failed"] == 1
+    assert office.run(local_addresses="false")["failed"] == 1
     [row] = office.rows("select error from alert_channels")
     assert row["error"].startswith("the address is not called: ") and address not in row["error"]
 

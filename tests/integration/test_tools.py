@@ -95,7 +95,7 @@ def servers(seeded_database):
     def get(*names: str) -> dict:
         for name in names:
             started[name] = ToolProcess(name, seeded_database.app_url)
-        return {"signing_key": KEY, **{name: server.url for name, server in started.items()}}
+        return {"signing_key": KEY, "local_addresses": "true", **{name: server.url for name, server in started.items()}}
 
     yield get
     for server in started.values():
@@ -106,7 +106,7 @@ def servers(seeded_database):
 def shop(seeded_database, monkeypatch, model):
     whatsapp = FakeWhatsApp()
     made = Shop(seeded_database.app_resource, seeded_database.owner_url, whatsapp, monkeypatch)
-    made.model, made.tools = model, {}
+    made.model, made.tools = model, {"local_addresses": "true"}
     made.rows(
         "update chatbots set model_provider = 'openai', model_name = 'm', model_resource_path = 'f/agent/openai'"
         " returning id"
@@ -408,6 +408,15 @@ def test_credentials_are_the_rows_own_and_a_missing_one_is_an_operators_alert(sh
 def test_a_row_cannot_name_a_secret_that_is_not_its_tenants(shop, path):
     with pytest.raises(Exception, match="org_integrations_check"):
         shop.add_integration("http://127.0.0.1:9/mcp", credential=path)
+
+
+def test_a_server_inside_the_network_is_not_called(shop, third):
+    shop.tools = {}
+    shop.add_integration(third.url)
+    refresh_tools.main(shop.database, {})
+    (found,) = shop.rows("select refresh_error from org_integrations where kind = 'mcp'")
+    assert "the address is not called" in found["refresh_error"]
+    assert third.tokens == set(), "nothing has reached it"
 
 
 # Lists --------------------------------------------------------------------------------------------
