@@ -53,7 +53,8 @@ def test_every_documented_command_exists():
         assert rest == [], command
 
 
-@pytest.mark.parametrize("bot", ["harbour-dental", pytest.param("bicis-ribera", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bot", ["harbour-dental", "bicis-ribera"])
 def test_the_golden_questions_of_a_demo_tenant(stack: RunningStack, tmp_path: Path, bot: str):
     added = [
         json.loads(stack.dev("knowledge", "--chatbot", bot, "--json", "add", str(file)).stdout)
