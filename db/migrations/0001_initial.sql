@@ -1346,7 +1346,6 @@ create function health_figures() returns table (name text, amount bigint, since 
 
 -- Where the keys of the models are that active chatbots use.
 grant select (organization_id, is_active, model_provider, model_resource_path, fallback_models) on chatbots to router;
-create policy route on chatbots for select to router using (is_active);
 create function models_in_use() returns table (provider text, resource_path text)
   language sql stable security definer set search_path = pg_catalog, public
   begin atomic

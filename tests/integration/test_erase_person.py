@@ -89,19 +89,26 @@ def live_through_everything(platform) -> None:
         platform.owner.execute(statement, own)
 
 
-#: Tables of a tenant in which nothing of a customer is kept.
+#: Tables of a tenant in which nothing of a customer is kept. What its documents say of people is the tenant's to change.
 NOTHING_OF_A_PERSON = {
     "alert_channels",
+    "answer_passages",
     "api_keys",
     "audit_log",
     "chatbot_tools",
     "chatbots",
+    "chunk_terms",
+    "document_chunks",
+    "knowledge_sources",
     "notices",
     "org_integrations",
     "organizations",
     "pricing_tiers",
     "qualification_questions",
     "quota_notices",
+    "source_files",
+    "source_versions",
+    "staged_chunks",
     "usage_logs",
     "usage_summary",
     "whatsapp_numbers",
