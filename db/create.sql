@@ -74,10 +74,14 @@ create table organizations (
   monthly_messages integer check (monthly_messages >= 0),
   monthly_tokens bigint check (monthly_tokens >= 0),
   daily_messages_per_contact integer check (daily_messages_per_contact >= 0),
+  knowledge_sources integer check (knowledge_sources >= 0),
+  knowledge_pages integer check (knowledge_pages >= 0),
+  knowledge_bytes bigint check (knowledge_bytes >= 0),
+  daily_ingestions integer check (daily_ingestions >= 0),
   created_at timestamptz not null default now()
 );
 comment on column organizations.monthly_messages is
-  'Instead of the plan''s limit, like the two beside it; null: the plan''s.';
+  'Instead of the plan''s limit, like the six beside it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
@@ -183,15 +187,18 @@ create table contacts (
   profile_name text,
   created_at timestamptz not null default now(),
   merged_into uuid,
+  erased_at timestamptz,
   primary key (organization_id, id),
   unique (organization_id, user_id),
   unique (organization_id, wa_id),
   foreign key (organization_id, merged_into) references contacts (organization_id, id),
-  check (user_id is not null or wa_id is not null or merged_into is not null)
+  check (user_id is not null or wa_id is not null or merged_into is not null or erased_at is not null)
 );
 comment on column contacts.user_id is 'Business-scoped user id (BSUID), the key where Meta sends one.';
 comment on column contacts.wa_id is 'Phone number; absent for people who show a username only.';
 comment on column contacts.merged_into is 'The same person: who this contact turned out to be after a change of number or id.';
+comment on column contacts.erased_at is
+  'Since when words, names and numbers of this person are gone; counts stay. Whoever writes from the number is new.';
 
 create table conversations (
   organization_id uuid not null references organizations,
@@ -214,6 +221,7 @@ create table conversations (
   handed_back_by text check (handed_back_by in ('time', 'operator')),
   handback_note text,
   waits_until timestamptz,
+  erased_at timestamptz,
   primary key (organization_id, id),
   unique (organization_id, phone_number_id, contact_id),
   foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
@@ -229,6 +237,7 @@ comment on column conversations.handed_over_at is
 comment on column conversations.handover_turn_id is
   'The turn in which the bot itself called for a person: it still says so. Null once a person wrote.';
 comment on column conversations.waits_until is 'WhatsApp said "later": the turn is not taken up before.';
+comment on column conversations.erased_at is 'Like its contact''s: nothing is added to it any more.';
 
 -- Whoever only says that a person answers hands over for the time that the chatbot sets.
 create function stamp_handover() returns trigger language plpgsql set search_path = pg_catalog, public as $$
@@ -1242,6 +1251,26 @@ create function find_conversations(wanted uuid, contact text)
     where k.wa_id = contact or k.user_id = contact;
   end;
 
+-- Messages to a number that was not known, or was another app's, when they came, and is somebody's now: they are handed
+-- over to that organisation, oldest first. For operators' scripts, in the transaction that stores them.
+grant select, delete on unrouted_events to router;
+create function take_unrouted(number_id text, most integer)
+  returns table (organization_id uuid, app_id text, waba_id text, job_id uuid, place integer, payload jsonb,
+                 received_at timestamptz)
+  language sql volatile security definer set search_path = pg_catalog, public
+  begin atomic
+    with found as materialized (
+      select u.job_id, u.position, n.organization_id
+      from unrouted_events u join whatsapp_numbers n on (n.phone_number_id, n.app_id) = (u.phone_number_id, u.app_id)
+      where u.phone_number_id = number_id and u.field = 'messages' and u.reason <> 'no sender'
+      order by u.received_at, u.position limit most
+    ), taken as (
+      delete from unrouted_events u using found f where (u.job_id, u.position) = (f.job_id, f.position)
+      returning f.organization_id, u.app_id, u.waba_id, u.job_id, u.position, u.payload, u.received_at
+    )
+    select * from taken order by received_at, position;
+  end;
+
 -- They are router's, and for scripts and the owner only.
 grant create on schema public to router;
 do $$
@@ -1329,7 +1358,7 @@ create table audit_log (
   job_id uuid
 );
 create index audit_log_of_organization on audit_log (organization_id, id);
-comment on table audit_log is 'Who did or looked at what through f/admin. Never a secret, never a customer''s words.';
+comment on table audit_log is 'Who did or looked at what through f/admin and u/admin. Never a secret, never a customer''s words.';
 comment on column audit_log.organization_id is 'Null: the installation as a whole.';
 comment on column audit_log.actor is 'The key''s id, or the Windmill user.';
 
@@ -1395,16 +1424,59 @@ create function known_organizations(previous text, most integer)
     where o.slug > previous order by o.slug limit most;
   end;
 
+-- Figures of all organisations together, for u/admin/check_health: how many there are of what, and since when.
+create function health_figures() returns table (name text, amount bigint, since timestamptz)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select 'numbers held' as text, count(*), min(n.held_since) from whatsapp_numbers n where n.held_since is not null
+    union all
+    select 'leases left' as text, count(*), min(c.lease_until) from conversations c
+    where c.lease_holder is not null and c.lease_until < now() - interval '2 minutes'
+    union all
+    select 'messages waiting' as text, count(*), min(e.stored_at) from webhook_events e where e.outcome is null
+    union all
+    select 'sends stuck' as text, count(*), min(o.claimed_at) from outbox o
+    where o.state = 'sending' and o.claimed_at < now() - interval '2 minutes'
+    union all
+    select 'hand-overs untold' as text, count(*), min(h.created_at) from notifications h where h.state = 'pending'
+    union all
+    select 'messages unrouted' as text, count(*), min(u.received_at) from unrouted_events u where u.field = 'messages'
+    union all
+    select 'channels of operators' as text, count(*), min(c.created_at) from alert_channels c
+    where c.organization_id is null and c.is_enabled
+    union all
+    select 'alerts untold' as text, count(*), min(a.first_at) from system_alerts a
+    where a.resolved_at is null and a.first_at < now() - interval '15 minutes' and not exists (
+      select from notices n where (n.source, n.item_id) = ('alert', a.id))
+    union all
+    (select 'alert: ' || a.kind as text, count(*), min(a.first_at) from system_alerts a
+     where a.resolved_at is null group by a.kind order by a.kind);
+  end;
+
+-- Where the keys of the models are that active chatbots use.
+grant select (organization_id, is_active, model_provider, model_resource_path, fallback_models) on chatbots to router;
+create function models_in_use() returns table (provider text, resource_path text)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select c.model_provider, c.model_resource_path from chatbots c where c.is_active
+    union
+    select m ->> 'provider' as model_provider, m ->> 'resource_path' as model_resource_path
+    from chatbots c cross join jsonb_array_elements(c.fallback_models) as m where c.is_active
+    order by 1, 2;
+  end;
+
 grant create on schema public to router;
 alter function route_operator_key(text) owner to router;
 alter function route_organization(text) owner to router;
 alter function known_organizations(text, integer) owner to router;
+alter function health_figures() owner to router;
+alter function models_in_use() owner to router;
 revoke create on schema public from router;
 set local role router;
-revoke execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
-  from public;
-grant execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer)
-  to manager, owner;
+revoke execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer),
+  health_figures(), models_in_use() from public;
+grant execute on function route_operator_key(text), route_organization(text), known_organizations(text, integer),
+  health_figures(), models_in_use() to manager, owner;
 grant execute on function route_api_key(text) to manager;
 set local role owner;
 

@@ -33,7 +33,7 @@ create table if not exists schema_migrations (
   sha256 text not null,
   applied_at timestamptz not null default now()
 );
-grant select on schema_migrations to backup;
+grant select on schema_migrations to backup, manager;
 """
 
 

@@ -13,12 +13,10 @@ from typing import Any
 import httpx
 
 from db import server
-from local import database
+from local import api, database
 from local.credentials import Credentials
 from local.running import find_running
 from local.settings import load
-
-KEY_VARIABLE = "MILLRACE_API_KEY"
 
 #: How an answer is shown: the list in it, and that list's columns; without a list, its own fields line by line.
 TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -39,7 +37,9 @@ class AdminError(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of `./dev admin`. Each sets `call`: method, path, and which options are its arguments."""
     parser.add_argument("--api-url", metavar="URL", help="another installation's API (default: this one's)")
-    parser.add_argument("--api-key", metavar="KEY", help=f"default: ${KEY_VARIABLE}, else this installation's operator")
+    parser.add_argument(
+        "--api-key", metavar="KEY", help=f"default: ${api.KEY_VARIABLE}, else this installation's operator"
+    )
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
@@ -62,7 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plan = action(actions, "set-plan", "PUT", "plan", "set a tenant's plan", scoped=False)
     plan.add_argument("organization", metavar="ORG", help="slug or id")
     plan.add_argument("plan")
-    for name in ("monthly-messages", "monthly-tokens", "daily-messages-per-contact"):
+    for name in (
+        "monthly-messages",
+        "monthly-tokens",
+        "daily-messages-per-contact",
+        "knowledge-sources",
+        "knowledge-pages",
+        "knowledge-bytes",
+        "daily-ingestions",
+    ):
         plan.add_argument(f"--{name}", type=int, metavar="N", help="instead of the plan's limit")
     _add_chatbot(action(actions, "save-chatbot", "PUT", "chatbots/{slug}", "create a chatbot, or change it"))
     _add_number(action(actions, "connect-number", "PUT", "numbers/{phone_number_id}", "connect a WhatsApp number"))
@@ -111,15 +119,18 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
         "model-provider",
         "model-name",
         "model-resource-path",
+        "embedding-model",
+        "embedding-resource-path",
     ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--fallback-models", type=_json, metavar="FILE", help='JSON: [{"provider": …, "name": …}]')
     parser.add_argument("--facts", type=_json, metavar="FILE", help='JSON: [{"topic": …, "text": …}]')
     parser.add_argument("--temperature", type=float, metavar="N")
-    for name in ("max-steps", "max-seconds", "max-tokens"):
+    for name in ("max-steps", "max-seconds", "max-tokens", "embedding-dimensions"):
         parser.add_argument(f"--{name}", type=int, metavar="N")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="of one turn")
     parser.add_argument("--merge-seconds", type=float, metavar="N")
+    parser.add_argument("--cites-sources", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--active", dest="is_active", action=argparse.BooleanOptionalAction, default=None)
 
 
@@ -185,26 +196,13 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def call(api_url: str, api_key: str, method: str, path: str, given: dict[str, Any]) -> dict[str, Any]:
-    """One call of an admin route. Raises AdminError."""
+    """One call of an admin route. Raises AdminError, api.CallError."""
     parts = re.findall(r"\{(\w+)\}", path)
     if missing := [name for name in parts if not given.get(name)]:
         raise AdminError(f"{', '.join(missing)}: is missing")
-    url = f"{api_url.rstrip('/')}/api/admin/{path.format(**{name: _segment(given.pop(name)) for name in parts})}"
+    path = path.format(**{name: _segment(given.pop(name)) for name in parts})
     body: dict[str, Any] = {"params": given} if method in ("GET", "DELETE") else {"json": given}
-    try:
-        response = httpx.request(method, url, headers={"authorization": f"Bearer {api_key}"}, timeout=60, **body)
-        answer = response.json()
-    except httpx.HTTPError as error:
-        raise AdminError(
-            f"{api_url} does not answer ({error}): run ./dev up first, or name another --api-url"
-        ) from None
-    except ValueError:
-        raise AdminError(f"{api_url} answered {response.status_code}, and not in JSON") from None
-    if response.is_error:
-        problem = answer.get("error") if isinstance(answer, dict) else None
-        told = problem.get("message") if isinstance(problem, dict) else answer
-        raise AdminError(f"{told} ({response.status_code})")
-    return dict(answer)
+    return api.call(api_url, api_key, method, f"admin/{path}", **body)
 
 
 def as_text(answer: Mapping[str, Any], shown: str) -> str:
@@ -246,10 +244,10 @@ def _cell(value: Any) -> str:
 
 def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, str]:
     """Address and key. This installation's operator key never goes elsewhere."""
-    key = options.api_key or environment.get(KEY_VARIABLE)
+    key = options.api_key or environment.get(api.KEY_VARIABLE)
     if options.api_url:
         if not key:
-            raise AdminError(f"--api-url needs --api-key or {KEY_VARIABLE}")
+            raise AdminError(f"--api-url needs --api-key or {api.KEY_VARIABLE}")
         return options.api_url, key
     settings = load(environment)
     running = find_running(settings.data_dir)

@@ -15,7 +15,7 @@ from db import backup, manage, server, verify
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, bootstrap, control, database, evaluation, metadata, push, say
+from local import admin, api, bootstrap, control, database, evaluation, golden, knowledge, metadata, push, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -37,7 +37,9 @@ EXPECTED = (
     StackError,
     say.SayError,
     evaluation.EvaluationError,
+    golden.QuestionsError,
     admin.AdminError,
+    api.CallError,
 )
 
 Verb = Callable[[argparse.Namespace], int]
@@ -90,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     says.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s")
     says.add_argument("--json", action="store_true", help="reply, outcome, wamid, steps, tools, tokens, ms as JSON")
     admin.add_arguments(verb("admin", _admin, "tenants: create and change them, connect numbers, see usage"))
+    knowledge.add_arguments(verb("knowledge", _knowledge, "documents of a chatbot: add, list, search and delete them"))
     token = verb("mcp-token", _mcp_token, "a token with which an MCP client may use the tools of a chatbot")
     token.add_argument("--chatbot", required=True, help="its slug or id")
     token.add_argument("--contact", help="number or id of the person on whose behalf tools are called")
@@ -193,6 +196,10 @@ def _admin(options: argparse.Namespace) -> int:
     return admin.run(options, full_environment())
 
 
+def _knowledge(options: argparse.Namespace) -> int:
+    return knowledge.run(options, full_environment())
+
+
 def _mcp_token(options: argparse.Namespace) -> int:
     if not 0 < options.hours <= 24:
         raise SettingsError("--hours must be more than 0 and at most 24")
@@ -206,7 +213,7 @@ def _mcp_token(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    return evaluation.main(options, load(full_environment()).data_dir)
+    return evaluation.main(options, full_environment())
 
 
 def _extract(options: argparse.Namespace) -> int:

@@ -174,6 +174,7 @@ def catalogue_values(owner_url: str, credentials: Credentials, settings: Setting
         "MCP_LEADS_URL": settings.tool_server_urls["lead_capture"],
         "MCP_OWNER_URL": settings.tool_server_urls["contact_owner"],
         "LOCAL_ADDRESSES": "true",
+        "GATEWAY_URL": settings.gateway_url,
     }
 
 

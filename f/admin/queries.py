@@ -18,7 +18,11 @@ READ_ORGANIZATION = """
 select o.organization_id, o.slug, o.name, o.plan_code as plan, o.created_at,
        coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
        coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
-       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact
+       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact,
+       coalesce(o.knowledge_sources, p.knowledge_sources) as knowledge_sources,
+       coalesce(o.knowledge_pages, p.knowledge_pages) as knowledge_pages,
+       coalesce(o.knowledge_bytes, p.knowledge_bytes) as knowledge_bytes,
+       coalesce(o.daily_ingestions, p.daily_ingestions) as daily_ingestions
 from organizations o join plans p on p.code = o.plan_code
 where o.organization_id = %(organization_id)s
 """
@@ -32,14 +36,17 @@ on conflict do nothing returning organization_id
 
 #: Limits that are null are the plan's.
 LOCK_PLAN = """
-select plan_code as plan, monthly_messages, monthly_tokens, daily_messages_per_contact from organizations
-where organization_id = %(organization_id)s for update
+select plan_code as plan, monthly_messages, monthly_tokens, daily_messages_per_contact, knowledge_sources,
+       knowledge_pages, knowledge_bytes, daily_ingestions
+from organizations where organization_id = %(organization_id)s for update
 """
 
 SET_PLAN = """
 update organizations
 set plan_code = %(plan)s, monthly_messages = %(monthly_messages)s, monthly_tokens = %(monthly_tokens)s,
-    daily_messages_per_contact = %(daily_messages_per_contact)s
+    daily_messages_per_contact = %(daily_messages_per_contact)s, knowledge_sources = %(knowledge_sources)s,
+    knowledge_pages = %(knowledge_pages)s, knowledge_bytes = %(knowledge_bytes)s,
+    daily_ingestions = %(daily_ingestions)s
 where organization_id = %(organization_id)s
 """
 
@@ -60,7 +67,7 @@ order by id desc limit %(most)s
 LOCK_CHATBOT = """
 select id, name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
        model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost, merge_seconds,
-       is_active
+       embedding_model, embedding_dimensions, embedding_resource_path, cites_sources, is_active
 from chatbots where organization_id = %(organization_id)s and slug = %(slug)s for update
 """
 
@@ -68,11 +75,13 @@ from chatbots where organization_id = %(organization_id)s and slug = %(slug)s fo
 ADD_CHATBOT = """
 insert into chatbots (organization_id, slug, name, language, persona, instructions, facts, fallback_text, blocked_text,
                       model_provider, model_name, model_resource_path, fallback_models, temperature, max_steps,
-                      max_seconds, max_tokens, max_cost, merge_seconds, is_active)
+                      max_seconds, max_tokens, max_cost, merge_seconds, embedding_model, embedding_dimensions,
+                      embedding_resource_path, cites_sources, is_active)
 values (%(organization_id)s, %(slug)s, %(name)s, %(language)s, %(persona)s, %(instructions)s, %(facts)s,
         %(fallback_text)s, %(blocked_text)s, %(model_provider)s, %(model_name)s, %(model_resource_path)s,
         %(fallback_models)s, %(temperature)s, %(max_steps)s, %(max_seconds)s, %(max_tokens)s, %(max_cost)s,
-        %(merge_seconds)s, %(is_active)s)
+        %(merge_seconds)s, %(embedding_model)s, %(embedding_dimensions)s, %(embedding_resource_path)s,
+        %(cites_sources)s, %(is_active)s)
 on conflict do nothing returning id
 """
 
@@ -83,14 +92,17 @@ set name = %(name)s, language = %(language)s, persona = %(persona)s, instruction
     model_provider = %(model_provider)s, model_name = %(model_name)s, model_resource_path = %(model_resource_path)s,
     fallback_models = %(fallback_models)s, temperature = %(temperature)s, max_steps = %(max_steps)s,
     max_seconds = %(max_seconds)s, max_tokens = %(max_tokens)s, max_cost = %(max_cost)s,
-    merge_seconds = %(merge_seconds)s, is_active = %(is_active)s, updated_at = now()
+    merge_seconds = %(merge_seconds)s, embedding_model = %(embedding_model)s,
+    embedding_dimensions = %(embedding_dimensions)s, embedding_resource_path = %(embedding_resource_path)s,
+    cites_sources = %(cites_sources)s, is_active = %(is_active)s, updated_at = now()
 where organization_id = %(organization_id)s and id = %(id)s
 """
 
 FIND_CHATBOT = "select id from chatbots where organization_id = %(organization_id)s and slug = %(chatbot)s"
 
 LIST_CHATBOTS = """
-select id, slug, name, language, model_provider, model_name, is_active, updated_at from chatbots
+select id, slug, name, language, model_provider, model_name, embedding_model, cites_sources, is_active, updated_at
+from chatbots
 where organization_id = %(organization_id)s order by slug
 """
 

@@ -18,6 +18,12 @@ from f.lib import http
 #: Where the provider's key is, unless an operator names another resource of f/agent.
 RESOURCES = {"demo": None, "openai": "f/agent/openai", "gemini": "f/agent/gemini"}
 
+#: Numbers of a vector that each embedding model may have, the usual one first, and where its key is.
+EMBEDDINGS: dict[str, tuple[tuple[int, ...], str | None]] = {
+    "multilingual-e5-small": ((384,), None),
+    "text-embedding-3-small": ((1536, 512), "f/agent/openai"),
+}
+
 #: What a new chatbot has besides what must be given.
 DEFAULTS: dict[str, Any] = {
     "instructions": "",
@@ -33,6 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "max_tokens": 60000,
     "max_cost": 0.25,
     "merge_seconds": 2,
+    "embedding_model": "multilingual-e5-small",
+    "embedding_dimensions": 384,
+    "embedding_resource_path": None,
+    "cites_sources": True,
     "is_active": True,
 }
 
@@ -60,6 +70,10 @@ def main(
     max_tokens: int | None = None,
     max_cost: float | None = None,
     merge_seconds: float | None = None,
+    embedding_model: Literal["multilingual-e5-small", "text-embedding-3-small"] | None = None,
+    embedding_dimensions: int | None = None,
+    embedding_resource_path: str | None = None,
+    cites_sources: bool | None = None,
     is_active: bool | None = None,
     request: dict | None = None,
 ) -> dict:
@@ -84,6 +98,10 @@ def main(
     max_tokens: of one turn, 500 or more
     max_cost: of one turn, in US dollars
     merge_seconds: how long a turn waits for the rest of a burst of messages, 0 to 20
+    embedding_model: what finds passages of documents by meaning; after a change they are embedded again
+    embedding_dimensions: numbers of a vector: 384, or 1536 (usual) or 512 with text-embedding-3-small
+    embedding_resource_path: for operators, another resource f/agent/... with the key of the embedding model
+    cites_sources: false, and an answer from documents does not end with their names
     is_active: false, and it refuses messages
     request: filled in by the HTTP route; leave it empty
 
@@ -107,6 +125,10 @@ def main(
         "max_tokens": max_tokens,
         "max_cost": max_cost,
         "merge_seconds": merge_seconds,
+        "embedding_model": embedding_model,
+        "embedding_dimensions": embedding_dimensions,
+        "embedding_resource_path": embedding_resource_path,
+        "cites_sources": cites_sources,
         "is_active": is_active,
     }
     with open_desk("save_chatbot", request) as desk:
@@ -114,7 +136,8 @@ def main(
         given = {field: checked(field, value) for field, value in given.items() if value is not None}
         stand_ins = given.get("fallback_models", [])
         named = [model["resource_path"] for model in stand_ins if model.get("resource_path") not in RESOURCES.values()]
-        if not desk.is_operator and (named or "model_resource_path" in given):
+        named += [field for field in ("model_resource_path", "embedding_resource_path") if field in given]
+        if named and not desk.is_operator:
             raise http.ApiError(403, "operators_only", "only operators may name a model's resource")
         return save(desk, {"organization_id": organization_id, "slug": http.slug("slug", slug)}, given)
 
@@ -123,7 +146,7 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
     with desk.work(keys["organization_id"]) as record:
         known = desk.connection.execute(queries.LOCK_CHATBOT, keys).fetchone()
         old = http.plain(known or DEFAULTS)
-        new = old | given | model_of(old, given)
+        new = old | given | model_of(old, given) | embedding_of(old, given)
         for field in ("name", "language", "persona", "fallback_text"):
             if field not in new:
                 raise http.invalid(field, "is missing: a new chatbot needs it")
@@ -158,6 +181,23 @@ def model_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def embedding_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Another embedding model has another resource, and vectors of other lengths."""
+    model = given.get("embedding_model", old["embedding_model"])
+    lengths, path = EMBEDDINGS[model]
+    is_other = model != old["embedding_model"]
+    length = given.get("embedding_dimensions", lengths[0] if is_other else old["embedding_dimensions"])
+    if length not in lengths:
+        known = " or ".join(map(str, lengths))
+        raise http.invalid("embedding_dimensions", f"must be {known} with {model}")
+    if path is None:
+        if "embedding_resource_path" in given:
+            raise http.invalid("embedding_resource_path", f"{model} needs no key")
+    elif "embedding_resource_path" in given or not is_other:
+        path = given.get("embedding_resource_path", old["embedding_resource_path"])
+    return {"embedding_model": model, "embedding_dimensions": length, "embedding_resource_path": path}
+
+
 def checked(field: str, value: Any) -> Any:
     match field:
         case "name" | "model_name":
@@ -183,7 +223,11 @@ def checked(field: str, value: Any) -> Any:
             return facts_of(value)
         case "model_provider":
             return http.choice(field, value, RESOURCES)
-        case "model_resource_path":
+        case "embedding_model":
+            return http.choice(field, value, EMBEDDINGS)
+        case "embedding_dimensions":
+            return http.integer(field, value, 1, 4000)
+        case "model_resource_path" | "embedding_resource_path":
             return resource_of(field, value)
         case "temperature":
             return http.number(field, value, 0, 2)

@@ -13,6 +13,9 @@ from f.admin import queries
 from f.admin.desk import open_desk
 from f.lib import http
 
+MOST = 2_000_000_000
+MOST_BYTES = 10**15
+
 
 @http.answering()
 def main(
@@ -21,15 +24,23 @@ def main(
     monthly_messages: int | None = None,
     monthly_tokens: int | None = None,
     daily_messages_per_contact: int | None = None,
+    knowledge_sources: int | None = None,
+    knowledge_pages: int | None = None,
+    knowledge_bytes: int | None = None,
+    daily_ingestions: int | None = None,
     request: dict | None = None,
 ) -> dict:
-    """Purpose: what an organisation may use in a month is its plan's limits, or limits of its own.
+    """Purpose: what an organisation may use is its plan's limits, or limits of its own.
 
     organization: slug or id
     plan: a code of the table plans: free, pro, enterprise
-    monthly_messages: instead of the plan's limit; left out, the plan's, like the next two
+    monthly_messages: instead of the plan's limit; left out, the plan's, like the next six
     monthly_tokens: instead of the plan's limit
     daily_messages_per_contact: instead of the plan's limit
+    knowledge_sources: instead of the plan's limit; documents, pages of the web and texts
+    knowledge_pages: instead of the plan's limit, of all sources
+    knowledge_bytes: instead of the plan's limit, of what is uploaded
+    daily_ingestions: instead of the plan's limit
     request: filled in by the HTTP route; leave it empty
     """
     with open_desk("set_plan", request, operators_only=True) as desk:
@@ -40,9 +51,14 @@ def main(
             "monthly_messages": monthly_messages,
             "monthly_tokens": monthly_tokens,
             "daily_messages_per_contact": daily_messages_per_contact,
+            "knowledge_sources": knowledge_sources,
+            "knowledge_pages": knowledge_pages,
+            "knowledge_bytes": knowledge_bytes,
+            "daily_ingestions": daily_ingestions,
         }
         for name, limit in limits.items():
-            new[name] = None if limit is None else http.integer(name, limit, 0, 2_000_000_000)
+            most = MOST_BYTES if name == "knowledge_bytes" else MOST
+            new[name] = None if limit is None else http.integer(name, limit, 0, most)
         values = {"organization_id": organization_id, **new}
         with desk.work(organization_id) as record:
             old = desk.connection.execute(queries.LOCK_PLAN, values).fetchone()

@@ -15,11 +15,6 @@ from uuid import UUID
 
 from f.knowledge.chunks import SEPARATOR
 
-#: Reciprocal rank fusion: how much a first place is worth more than a tenth, and what each leg counts.
-RRF_K = 60
-MEANING_WEIGHT = 1.0
-WORDS_WEIGHT = 1.0
-
 #: Above this share of common words two passages say the same.
 SAME = 0.85
 
@@ -53,15 +48,6 @@ class Passage:
         return f"{self.source}, p. {self.page}" if self.page else self.source
 
 
-def fuse(by_meaning: Sequence[tuple[int, float]], by_words: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The chunks of both legs by reciprocal rank, best first."""
-    scores: dict[int, float] = {}
-    for leg, weight in ((by_meaning, MEANING_WEIGHT), (by_words, WORDS_WEIGHT)):
-        for place, (chunk_id, _) in enumerate(leg, start=1):
-            scores[chunk_id] = scores.get(chunk_id, 0.0) + weight / (RRF_K + place)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-
 def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: int) -> list[Passage]:
     """At most `most` passages of the chunks `rows`, best first: neighbours are one, repetitions are left out."""
     ordered = sorted(rows, key=lambda row: (-scores[row["id"]], row["id"]))
@@ -79,7 +65,7 @@ def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: i
             run.append(row)
         elif len(runs) < most:
             runs.append([row])
-    return [_passage(sorted(run, key=lambda row: row["position"]), scores[run[0]["id"]]) for run in runs]
+    return [_passage(run, scores[run[0]["id"]]) for run in runs]
 
 
 def _touches(row: Mapping[str, Any], run: Sequence[Mapping[str, Any]]) -> bool:
@@ -93,6 +79,9 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _passage(run: Sequence[Mapping[str, Any]], score: float) -> Passage:
+    """One passage of neighbours, of which the best comes first: its page is where a person looks it up."""
+    best = run[0]
+    run = sorted(run, key=lambda row: row["position"])
     first = run[0]
     parts: list[str] = []
     for number, row in enumerate(run):
@@ -106,7 +95,7 @@ def _passage(run: Sequence[Mapping[str, Any]], score: float) -> Passage:
         source=first["name"],
         url=first["url"],
         headings=tuple(first["headings"]),
-        page=first["page"],
+        page=best["page"],
         text="\n\n".join(parts)[:CHARACTERS],
         content_hash=first["content_hash"],
         score=score,

@@ -24,8 +24,10 @@ where organization_id = %(organization_id)s and day = (now() at time zone 'UTC')
 
 READ_QUOTA = """
 select o.plan_code as plan,
-       p.knowledge_sources as most_sources, p.knowledge_pages as most_pages, p.knowledge_bytes as most_bytes,
-       p.daily_ingestions as most_ingestions,
+       coalesce(o.knowledge_sources, p.knowledge_sources) as most_sources,
+       coalesce(o.knowledge_pages, p.knowledge_pages) as most_pages,
+       coalesce(o.knowledge_bytes, p.knowledge_bytes) as most_bytes,
+       coalesce(o.daily_ingestions, p.daily_ingestions) as most_ingestions,
        (select count(*) from knowledge_sources where organization_id = o.organization_id) as sources,
        (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = o.organization_id) as pages,
        (select coalesce(sum(size), 0) from source_files where organization_id = o.organization_id) as bytes,
@@ -298,18 +300,23 @@ select (select count(*) from document_chunks
           group by asked.word having bool_and(lexemes.list is not null)) as kept) as terms
 """
 
-#: BM25 as Lucene has it. How many passages have a word is counted from the words that are there.
+#: BM25 as Lucene has it, of the best ones and those of `ids`. How many passages have a word is counted from the words
+#: that are there.
 BY_WORDS = """
 with found as (
   select chunk_id, frequency, length, count(*) over (partition by term) as passages
   from chunk_terms
   where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s and term = any(%(terms)s)
+), scored as materialized (
+  select chunk_id as id,
+         sum(ln(1 + (%(chunks)s - passages + 0.5) / (passages + 0.5))
+             * frequency / (frequency + %(k1)s * (1 - %(b)s + %(b)s * length / %(average_length)s)))::double precision
+         as score
+  from found group by chunk_id
 )
-select chunk_id as id,
-       sum(ln(1 + (%(chunks)s - passages + 0.5) / (passages + 0.5))
-           * frequency / (frequency + %(k1)s * (1 - %(b)s + %(b)s * length / %(average_length)s)))::double precision
-       as score
-from found group by chunk_id order by score desc, chunk_id limit %(most)s
+select id, score from scored
+where id in (select id from scored order by score desc, id limit %(most)s) or id = any(%(ids)s)
+order by score desc, id
 """
 
 #: Exact: the expression is not the one of an index, and the tenant's rows are few enough to look at all of them.
@@ -333,6 +340,23 @@ select id, 1 - distance as score from (
     and embedding_model = %(embedding_model)s and vector_dims(embedding) = {0}
   order by embedding::halfvec({0}) <=> %(vector)s::halfvec({0}) limit %(most)s
 ) as nearest order by distance, id
+"""
+
+#: How near passages are to the question that were found by their words alone.
+MEANING_OF = """
+select id, 1 - (embedding <=> %(vector)s::halfvec) as score from document_chunks
+where organization_id = %(organization_id)s and id = any(%(ids)s) and embedding_model = %(embedding_model)s
+"""
+
+#: The nearest of some passages to each of them.
+NEAREST = """
+with these as materialized (
+  select id, embedding from document_chunks
+  where organization_id = %(organization_id)s and id = any(%(ids)s) and embedding_model = %(embedding_model)s
+)
+select one.id as one, other.id, other.score from these one cross join lateral (
+  select id, 1 - (embedding <=> one.embedding) as score from these
+  where id <> one.id order by embedding <=> one.embedding, id limit %(nearest)s) as other
 """
 
 READ_CHUNKS = """

@@ -6,11 +6,12 @@
 #   "typing-extensions==4.16.0",
 # ]
 # ///
-"""What a chatbot knows about a question: its passages by meaning and by words, fused.
+"""What a chatbot knows about a question: its passages by meaning and by words, fused and ranked anew.
 
 Everything happens inside the tenant, and finds min(k, n) of its n passages.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,15 @@ from typing import Any
 from f.knowledge import queries
 from f.knowledge.chunks import search_text
 from f.knowledge.embeddings import Embedder, EmbeddingError, as_halfvec
-from f.knowledge.passages import Passage, fuse, join
+from f.knowledge.passages import Passage, join
+from f.knowledge.reranking import NEAREST, Candidate, Reranker, Scored, by_neighbours, fuse, shown
 from f.lib.database import Connection, tenant
 
 #: Candidates of each leg.
 CANDIDATES = 50
+
+#: Of the fused ones, those that are ranked anew.
+RERANKED = 50
 
 #: BM25.
 K1, B = 1.2, 0.75
@@ -46,9 +51,10 @@ class Found:
     """The passages, best first, and how they were found: the legs' ids in order, milliseconds, what did not work."""
 
     passages: list[Passage] = field(default_factory=list)
-    by_meaning: list[tuple[int, float]] = field(default_factory=list)
-    by_words: list[tuple[int, float]] = field(default_factory=list)
-    ranked: list[tuple[int, float]] = field(default_factory=list)
+    by_meaning: Scored = field(default_factory=list)
+    by_words: Scored = field(default_factory=list)
+    fused: Scored = field(default_factory=list)
+    ranked: Scored = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
     problem: str | None = None
 
@@ -67,8 +73,9 @@ def search(
     text: str,
     embedder: Embedder | None,
     most: int = PASSAGES,
+    rerank: Reranker | None = by_neighbours,
 ) -> Found:
-    """What `chatbot` (its id and embedding settings) knows about `text`.
+    """What `chatbot` (its id and embedding settings) knows about `text`; without `rerank` in the order of both scores.
 
     Without the embedder, or when it fails, by words alone, and `problem` says so. The embedder is asked before the
     transaction begins.
@@ -82,7 +89,7 @@ def search(
         found.problem = str(error)
     found.ms["embedding"] = _ms(started)
     with tenant(connection, organization_id):
-        _rank(connection, organization_id, chatbot, text, vector, found, max(most, CANDIDATES))
+        _rank(connection, organization_id, chatbot, text, vector, found, max(most, CANDIDATES), rerank)
         # More than are wanted: some are joined, some say the same.
         ids = [chunk_id for chunk_id, _ in found.ranked[: most * 2 + 6]]
         rows = connection.execute(queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}).fetchall()
@@ -99,6 +106,7 @@ def _rank(
     vector: str | None,
     found: Found,
     most: int,
+    rerank: Reranker | None,
 ) -> None:
     values: dict[str, Any] = {
         "organization_id": organization_id,
@@ -116,17 +124,44 @@ def _rank(
     values |= prepared
     if not values["chunks"]:
         return
-    if values["terms"]:
-        found.by_words = _scored(connection.execute(queries.BY_WORDS, values).fetchall())
     found.ms["words"] = _ms(started)
     started = time.perf_counter()
     if vector is not None:
         found.by_meaning = by_meaning(connection, values, chatbot["embedding_dimensions"])
     found.ms["meaning"] = _ms(started)
-    found.ranked = fuse(found.by_meaning, found.by_words)
+    started = time.perf_counter()
+    meaning, words = dict(found.by_meaning), {}
+    if values["terms"]:
+        rows = connection.execute(queries.BY_WORDS, {**values, "ids": list(meaning)}).fetchall()
+        words = dict(_scored(rows))
+        found.by_words = _scored(rows)[:most]
+    found.ms["words"] += _ms(started)
+    started = time.perf_counter()
+    if vector is not None and (others := [hit for hit, _ in found.by_words if hit not in meaning]):
+        meaning |= _scored(connection.execute(queries.MEANING_OF, {**values, "ids": others}).fetchall())
+    candidates = dict.fromkeys([*dict(found.by_meaning), *dict(found.by_words)])
+    found.fused = fuse([Candidate(hit, meaning.get(hit), words.get(hit, 0.0)) for hit in candidates])
+    ranked = _reranked(connection, values, found.fused, rerank) if vector is not None else found.fused
+    found.ranked = [(hit, shown(score)) for hit, score in ranked]
+    found.ms["ranking"] = _ms(started)
 
 
-def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) -> list[tuple[int, float]]:
+def _reranked(connection: Connection, values: dict[str, Any], fused: Scored, rerank: Reranker | None) -> Scored:
+    """The best of `fused` in their new order, and the rest as it was."""
+    best, rest = fused[:RERANKED], fused[RERANKED:]
+    if rerank is None:
+        return fused
+    near: dict[int, Scored] = {}
+    ids = [hit for hit, _ in best]
+    for row in connection.execute(queries.NEAREST, {**values, "ids": ids, "nearest": NEAREST}).fetchall():
+        near.setdefault(row["one"], []).extend(_scored([row]))
+    ranked = rerank(best, near)
+    # The rest stays behind, whatever the re-ranker's numbers are.
+    behind = max(0.0, rest[0][1] - ranked[-1][1]) if rest else 0.0
+    return [*ranked, *((hit, score - behind) for hit, score in rest)]
+
+
+def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) -> Scored:
     """The nearest passages. The index may lose some of a tenant's rows: then all of them are looked at after all."""
     if values["chunks"] * dimensions > EXACT_NUMBERS and dimensions in INDEXED:
         connection.execute(queries.ITERATE)
@@ -136,8 +171,9 @@ def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) 
     return _scored(connection.execute(queries.BY_MEANING, values).fetchall())
 
 
-def _scored(rows: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
-    return [(row["id"], row["score"]) for row in rows]
+def _scored(rows: Sequence[dict[str, Any]]) -> Scored:
+    # The cosine with a vector of nothing is no number.
+    return [(row["id"], 0.0 if math.isnan(row["score"]) else row["score"]) for row in rows]
 
 
 def _ms(started: float) -> float:

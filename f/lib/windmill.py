@@ -10,12 +10,17 @@
 import os
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
 
 class WindmillError(Exception):
-    """Windmill did not do what it was asked. The text names paths, never values."""
+    """Windmill did not do what it was asked. The text names paths, never values. `status` None: it did not answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def get_resource(path: str) -> dict[str, Any]:
@@ -58,6 +63,44 @@ def erase_run(job_id: str) -> None:
     _call("POST", f"jobs/completed/delete/{job_id}")
 
 
+def erase_run_with_steps(job_id: str) -> int:
+    """`erase_run` of a flow's run and of each of its steps, which were given the same. Returns how many; 0 when
+    Windmill does not know it (any more), or has not ended it."""
+    steps = list_runs("completed", parent_job=job_id, per_page=1000)
+    erased = 0
+    for known in (*(step["id"] for step in steps), job_id):
+        try:
+            erase_run(known)
+        except WindmillError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+        else:
+            erased += 1
+    return erased
+
+
+def list_runs(which: str, **filters: Any) -> list[dict[str, Any]]:
+    """Runs that are "completed", or wait or run ("queue"), by Windmill's filters."""
+    query = urlencode(filters)
+    rows = _call("GET", f"jobs/{which}/list?{query}").json()
+    return rows if isinstance(rows, list) else []
+
+
+def has_succeeded(job_id: str) -> bool:
+    """Whether a run has ended well; also False when Windmill does not know it (any more)."""
+    try:
+        return _call("GET", f"jobs_u/completed/get_result_maybe/{job_id}").json().get("success") is True
+    except WindmillError as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
+        return False
+
+
+def list_schedules() -> list[dict[str, Any]]:
+    rows = _call("GET", "schedules/list?per_page=1000").json()
+    return rows if isinstance(rows, list) else []
+
+
 @cache
 def _client() -> httpx.Client:
     """One for the process: making one takes longer than a call."""
@@ -72,5 +115,5 @@ def _call(method: str, path: str, body: Any = None) -> httpx.Response:
     except httpx.TransportError as error:
         raise WindmillError(f"{method} {path}: {type(error).__name__}") from error
     if response.is_error:
-        raise WindmillError(f"{method} {path}: HTTP {response.status_code}")
+        raise WindmillError(f"{method} {path}: HTTP {response.status_code}", response.status_code)
     return response

@@ -18,6 +18,10 @@ class ContactBusy(Exception):
     """Two contacts are one person, but a turn of theirs is under way: try again when it has ended."""
 
 
+class ContactErased(Exception):
+    """The person was erased while this message was being stored: the next attempt stores it as somebody new's."""
+
+
 def contact_of(connection: Connection, organization_id: str, who: Identity, profile_name: str | None) -> UUID:
     """The contact known as `who`, added or brought up to date."""
     values = {**_values(organization_id, who), "profile_name": profile_name}

@@ -18,7 +18,7 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.logs import logged, note
 from f.lib.runs import has_failed_before
 from f.whatsapp import queries
-from f.whatsapp.contacts import change_contact, contact_of
+from f.whatsapp.contacts import ContactErased, change_contact, contact_of
 from f.whatsapp.deliveries import Identity, Inbound, parse_message
 from f.whatsapp.leases import take_lease
 
@@ -44,7 +44,7 @@ def main(database: dict, delivery: str | None = None, conversation: dict | None 
     The event is committed before anything else is tried. Returns `state`: "working" with `turn`
     and what the next steps need (paths of secrets, never their values); or how it ended:
     "busy" (another run will answer it), "waiting" (WhatsApp does not take it now: the sweep takes
-    it up), "settled", "idle", "unrouted". Raises ContactBusy for the flow to retry.
+    it up), "settled", "idle", "unrouted". Raises ContactBusy or ContactErased for the flow to retry.
     """
     job_id = os.environ.get("WM_FLOW_JOB_ID") or os.environ["WM_JOB_ID"]
     with connect(database) as connection:
@@ -108,6 +108,8 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
             values["contact_id"] = sender_of(connection, organization_id, inbound)
             opened = connection.execute(queries.OPEN_CONVERSATION, values).fetchone()
             assert opened is not None
+            if opened["is_erased"]:
+                raise ContactErased
             values["conversation_id"] = opened["id"]
             values["outcome"], values["outcome_reason"] = outcome_at_once(inbound, values["is_active"], opened["mode"])
             if connection.execute(queries.STORE_EVENT, values).fetchone():

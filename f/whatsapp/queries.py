@@ -127,7 +127,7 @@ set chatbot_id = excluded.chatbot_id,
     handed_back_by = case when v.mode = 'person' and v.handed_over_until <= now() then 'time'
                           else v.handed_back_by end,
     handback_note = case when v.mode = 'person' and v.handed_over_until <= now() then null else v.handback_note end
-returning id, mode
+returning id, mode, erased_at is not null as is_erased
 """
 
 STORE_EVENT = """

@@ -20,7 +20,7 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.ids import events_job_id
 from f.lib.logs import log, logged
 from f.whatsapp import queries
-from f.whatsapp.contacts import change_contact, contact_of
+from f.whatsapp.contacts import ContactErased, change_contact, contact_of
 from f.whatsapp.deliveries import (
     SIDE_ECHOES,
     STATUS_RANK,
@@ -197,6 +197,8 @@ def store_echoes(connection: Connection, item: Item) -> None:
             values["contact_id"] = contact_of(connection, item["organization_id"], to, echoes[-1].profile_name)
             opened = connection.execute(queries.OPEN_CONVERSATION, values).fetchone()
             assert opened is not None
+            if opened["is_erased"]:
+                raise ContactErased
             values["conversation_id"] = opened["id"]
             # No short cut: each one is to be stored.
             if sum([store_echo(connection, values, echo) for echo in echoes]):

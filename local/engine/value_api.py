@@ -43,7 +43,27 @@ def endpoints() -> Iterator[tuple[str, str, Endpoint]]:
     yield "POST", "/folders/create", create_folder
     yield "GET", "/folders/exists/{path:path}", folder_exists
     yield "GET", "/folders/list", list_folders
+    yield "GET", "/schedules/list", list_schedules
     yield "GET", "/users/whoami", whoami
+
+
+def list_schedules(call: Call) -> Response:
+    """What the files say."""
+    schedules = call.engine.workspace.schedules.values()
+    return JSONResponse(
+        [
+            {
+                "path": schedule.path,
+                "schedule": schedule.expression,
+                "timezone": str(schedule.timezone),
+                "enabled": schedule.enabled,
+                "script_path": schedule.target,
+                "is_flow": schedule.is_flow,
+                "workspace_id": call.engine.name,
+            }
+            for schedule in schedules
+        ]
+    )
 
 
 def create_variable(call: Call) -> Response:

@@ -72,6 +72,18 @@ def test_an_organization_may_have_limits_of_its_own_until_the_next_plan(office: 
     assert office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", "monthly_messages": -1})[0] == 422
 
 
+def test_limits_of_the_knowledge(office: Office) -> None:
+    own = {"knowledge_sources": 3, "knowledge_pages": 40, "knowledge_bytes": 10**11, "daily_ingestions": 0}
+    assert office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", **own})[0] == 200
+    shown = office.call("show_organization", BICIS_KEY)[1]
+    assert {name: shown[name] for name in own} == own
+    for name in own:
+        wrong = {"organization": BICIS, "plan": "pro", name: 10**16}
+        assert office.call("set_plan", OPERATOR, wrong)[0] == 422
+    office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "free"})
+    assert office.call("show_organization", BICIS_KEY)[1]["knowledge_sources"] == 20
+
+
 def test_organizations_are_listed_page_by_page(office: Office) -> None:
     first = office.call("list_organizations", OPERATOR, {"limit": "1"})[1]["organizations"]
     second = office.call("list_organizations", OPERATOR, {"after": first[0]["slug"]})[1]["organizations"]
@@ -106,10 +118,33 @@ def test_another_provider_brings_its_resource_and_needs_a_model(office: Office) 
     assert row == {"model_name": "demo", "model_resource_path": None}
 
 
+def test_another_embedding_model_brings_its_key_and_its_length(office: Office) -> None:
+    def embedding() -> list:
+        fields = "embedding_model, embedding_dimensions, embedding_resource_path, cites_sources"
+        return list(office.rows(f"select {fields} from chatbots where slug = 'bicis-ribera'")[0].values())
+
+    def save(**given: Any) -> int:
+        return office.call("save_chatbot", BICIS_KEY, given, slug="bicis-ribera")[0]
+
+    assert embedding() == ["multilingual-e5-small", 384, None, True]
+    assert save(embedding_model="text-embedding-3-small", cites_sources=False) == 200
+    assert embedding() == ["text-embedding-3-small", 1536, "f/agent/openai", False]
+    assert save(embedding_dimensions=512) == 200
+    assert save(embedding_dimensions=384) == 422 and save(embedding_model="ada") == 422
+    operators = {"organization": "bicis-ribera", "embedding_resource_path": "f/agent/own"}
+    assert office.call("save_chatbot", OPERATOR, operators, slug="bicis-ribera")[0] == 200
+    assert save(name="Bicis") == 200
+    assert embedding() == ["text-embedding-3-small", 512, "f/agent/own", False]
+    assert save(embedding_model="multilingual-e5-small") == 200
+    assert embedding() == ["multilingual-e5-small", 384, None, False]
+    assert office.call("save_chatbot", OPERATOR, operators, slug="bicis-ribera")[0] == 422, "it needs no key"
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"model_resource_path": "f/agent/other"},
+        {"embedding_model": "text-embedding-3-small", "embedding_resource_path": "f/agent/other"},
         {"fallback_models": [{"provider": "openai", "name": "x", "resource_path": "f/agent/other"}]},
     ],
 )

@@ -353,6 +353,47 @@ def test_the_command_it_names_brings_the_changes_here(pushed: Pusher) -> None:
     assert pushed(check=True) == "would change f/lib/ids.py"
 
 
+def test_a_step_that_was_changed_and_one_that_was_added_in_the_editor_come_back(pushed: Pusher) -> None:
+    """docs/change-a-flow.md, with the real CLI."""
+    held, flow_file = pushed.held, pushed.tree / "f/whatsapp/webhook_processor__flow/flow.yaml"
+    steps = held.flows["f/whatsapp/webhook_processor"]["value"]["modules"]
+    steps[2]["retry"]["constant"]["attempts"] = 7
+    given = {"turn": {"type": "javascript", "expr": "results.load_context.turn"}}
+    step = {"type": "script", "path": "f/whatsapp/note_it", "input_transforms": given}
+    steps.insert(1, {"id": "note_it", "summary": "Note it", "value": step})
+    schema = {"type": "object", "properties": {"turn": {"type": "object"}}, "required": ["turn"]}
+    script = {"path": "f/whatsapp/note_it", "content": "def main(turn: dict):\n    return turn\n", "schema": schema}
+    held.scripts["f/whatsapp/note_it"] = held.scripts["f/ops/queries"] | script | {"lock": "# py: 3.11\n"}
+    with pytest.raises(PushError) as caught:
+        pushed()
+    for line in ("delete f/whatsapp/note_it.py", "change f/whatsapp/webhook_processor__flow/flow.yaml"):
+        assert f"  {line}\n" in str(caught.value)
+    guide = (ROOT / "docs" / "change-a-flow.md").read_text()
+    assert str(caught.value).splitlines()[0] in guide
+
+    old = flow_file.read_text()
+    line = next(line for line in str(caught.value).splitlines() if " sync pull " in line)
+    command = [word.replace("$TOKEN", ADMIN) for word in shlex.split(line)]
+    dry = ["--dry-run" if word == "--yes" else word for word in command]
+    subprocess.run(dry, cwd=pushed.tree, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    assert flow_file.read_text() == old, "only shown"
+    subprocess.run(command, cwd=pushed.tree, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    assert pushed() == "nothing to do"
+    pulled = yaml.safe_load(flow_file.read_text())
+    assert [module["id"] for module in pulled["value"]["modules"]][:2] == ["load_context", "note_it"]
+    assert "#" in old and "#" not in flow_file.read_text(), "comments do not come back, as the guide says"
+    assert (pushed.tree / "f/whatsapp/note_it.py").read_text() == script["content"]
+
+    # By hand: the old file with the change in it. It means the same, so there is nothing to push.
+    retry = "constant: {{attempts: {}, seconds: 2}}\n        exponential: {{attempts: 6, multiplier: 1,"
+    by_hand = old.replace(retry.format(3), retry.format(7))
+    added = "    - id: note_it\n      summary: Note it\n      value:\n        type: script\n"
+    added += "        path: f/whatsapp/note_it\n        input_transforms:\n"
+    added += "          turn: {type: javascript, expr: results.load_context.turn}\n"
+    flow_file.write_text(by_hand.replace("    - id: generate_reply\n", f"{added}    - id: generate_reply\n"))
+    assert pushed() == "nothing to do"
+
+
 def test_a_workspace_that_was_filled_by_other_means_is_not_overwritten(pushed: Pusher) -> None:
     push = pushed
     del push.held.resources[sync.MEMORY]

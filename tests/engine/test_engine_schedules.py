@@ -34,3 +34,7 @@ def test_schedules_run_what_they_name_when_it_is_time_and_not_twice_at_once(make
     assert [run for run in runs(engine, "flow") if not run["is_flow_step"]]
     assert len(runs(engine, "slow")) <= 2
     assert not runs(engine, "off") and not runs(engine, "yearly")
+    listed = {row["path"]: row for row in engine.api("GET", "schedules/list").json()}
+    assert listed.keys() == {f"f/s/{name}" for name in ("tick", "slow", "off", "yearly", "flow")}
+    assert [listed[f"f/s/{name}"]["enabled"] for name in ("tick", "off")] == [True, False]
+    assert listed["f/s/off"]["script_path"] == "f/s/tick" and listed["f/s/flow"]["is_flow"] is True

@@ -97,7 +97,8 @@ def blocked_until(event: threading.Event) -> Reaction:
 
 
 class FakeWindmill:
-    """Windmill's API as far as steps call it: starts runs by id, lists those that failed, tells their arguments."""
+    """Windmill's API as far as scripts call it: starts runs by id, lists those that failed, tells their arguments,
+    erases those that have ended."""
 
     def __init__(self) -> None:
         self.started: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -108,6 +109,15 @@ class FakeWindmill:
         self._failed: list[dict[str, Any]] = []
         #: Runs that are under way, by id.
         self.runs: dict[str, dict[str, Any]] = {}
+        #: Runs that ended well and are kept, by id; statuses that calls are answered with, by what these begin with.
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.refusals: dict[str, int] = {}
+        self.erased: list[str] = []
+        #: What is to run later: path, arguments, seconds.
+        self.planned: list[tuple[str, dict[str, Any], int]] = []
+        self.schedules: list[dict[str, Any]] = []
+        self.queue: list[dict[str, Any]] = []
+        self.values: dict[str, str] = {}
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -116,8 +126,26 @@ class FakeWindmill:
 
             def do_POST(self) -> None:
                 address = urlsplit(self.path)
-                (job_id,) = parse_qs(address.query)["job_id"]
-                arguments = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                call, query = address.path.removeprefix("/api/w/local/"), parse_qs(address.query)
+                arguments = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"null")
+                if status := fake.refusal(call):
+                    answer(self, status, "no")
+                    return
+                if call.startswith("jobs/completed/delete/"):
+                    job_id = call.rpartition("/")[2]
+                    if fake.kept.get(job_id, {}).get("is_done", False):
+                        fake.erased.append(job_id)
+                        fake.kept[job_id]["args"] = {}
+                        answer(self, 200, {})
+                    else:
+                        answer(self, 404, "Not found: completed Job")
+                    return
+                if "scheduled_in_secs" in query:
+                    path = call.removeprefix("jobs/run/p/")
+                    fake.planned.append((path, arguments, int(query["scheduled_in_secs"][0])))
+                    answer(self, 201, "id")
+                    return
+                (job_id,) = query["job_id"]
                 if job_id in fake.started:
                     answer(self, 400, f"Bad request: Job with id {job_id} already exists")
                 else:
@@ -126,14 +154,27 @@ class FakeWindmill:
 
             def do_GET(self) -> None:
                 address = urlsplit(self.path)
-                if address.path == "/api/w/local/jobs/completed/list":
-                    asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+                asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+                call = address.path.removeprefix("/api/w/local/")
+                if status := fake.refusal(call):
+                    answer(self, status, "no")
+                elif call == "schedules/list":
+                    answer(self, 200, fake.schedules)
+                elif call == "jobs/queue/list":
+                    answer(self, 200, fake.queue)
+                elif call.startswith("variables/get_value/"):
+                    path = call.removeprefix("variables/get_value/")
+                    answer(self, 200 if path in fake.values else 404, json.dumps(fake.values.get(path)))
+                elif call == "jobs/completed/list" and ("parent_job" in asked or asked.get("success") == "true"):
+                    answer(self, 200, fake.listing(asked))
+                elif address.path == "/api/w/local/jobs/completed/list":
                     fake.listed.append(asked["script_path_exact"])
                     found = [run for run in fake._failed if run["script_path"] == asked["script_path_exact"]]
                     begin = (int(asked["page"]) - 1) * int(asked["per_page"])
                     answer(self, 200, found[begin : begin + int(asked["per_page"])])
                 elif "/resources/get_value_interpolated/" in address.path:
-                    answer(self, 200, fake.resources[address.path.split("/get_value_interpolated/")[1]])
+                    path = address.path.split("/get_value_interpolated/")[1]
+                    answer(self, 200 if path in fake.resources else 404, fake.resources.get(path))
                 elif "/completed/get_result_maybe/" in address.path:
                     answer(self, 200, {"success": address.path.rpartition("/")[2] in fake.succeeded or None})
                 else:
@@ -152,6 +193,20 @@ class FakeWindmill:
             "WM_WORKSPACE": "local",
             "WM_TOKEN": "token",
         }
+
+    def keep(self, job_id: object, path: str = "", parent: object = None, *, is_done: bool = True, **run: Any) -> None:
+        """A run that Windmill still has; what is done has ended well."""
+        known = {"id": str(job_id), "script_path": path, "parent_job": parent and str(parent), "is_done": is_done}
+        self.kept[str(job_id)] = {**known, "created_at": datetime.now(UTC).isoformat(), **run}
+
+    def listing(self, asked: dict[str, str]) -> list[dict[str, Any]]:
+        runs = [run for run in self.kept.values() if run["is_done"]]
+        if "parent_job" in asked:
+            return [run for run in runs if run["parent_job"] == asked["parent_job"]]
+        return [run for run in runs if run["script_path"] == asked["script_path_exact"]]
+
+    def refusal(self, call: str) -> int | None:
+        return next((status for begin, status in self.refusals.items() if call.startswith(begin)), None)
 
     def has_failed(self, path: str, job_id: object, arguments: dict[str, Any], *, minutes_ago: float = 0) -> None:
         """A run of `path` that ended without success."""

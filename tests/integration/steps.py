@@ -21,6 +21,8 @@ class Platform:
 
     def __init__(self, database: dict, owner_url: str, whatsapp: FakeWhatsApp, monkeypatch: pytest.MonkeyPatch):
         self.database = database
+        #: The role of f/admin.
+        self.manager: dict = {}
         self.whatsapp = whatsapp
         self.owner = psycopg.connect(owner_url, autocommit=True, row_factory=dict_row)
         self._monkeypatch = monkeypatch
@@ -81,6 +83,10 @@ class Platform:
 
     def rows(self, query: str, *values) -> list[dict]:
         return self.owner.execute(query, values).fetchall()
+
+    def audit(self, action: str) -> list[dict]:
+        query = "select actor_kind, actor, target, target_id, old, new from audit_log where action = %s order by id"
+        return self.rows(query, action)
 
     def outcomes(self) -> list[tuple]:
         events = self.rows("select outcome, outcome_reason from webhook_events order by id")

@@ -17,7 +17,7 @@ SECOND = 1_790_000_000
 
 
 def give_back(windmill, platform, **arguments) -> dict:
-    windmill.resources["f/lib/database"] = platform.database
+    windmill.resources |= {"f/lib/database": platform.database, "f/admin/database": platform.manager}
     return resume_conversation.main(**arguments)
 
 

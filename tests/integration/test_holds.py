@@ -42,7 +42,7 @@ def sweep_and_run(platform, windmill) -> int:
 
 
 def release(platform, windmill) -> dict:
-    windmill.resources["f/lib/database"] = platform.database
+    windmill.resources |= {"f/lib/database": platform.database, "f/admin/database": platform.manager}
     return release_number.main(DENTAL)
 
 

@@ -58,15 +58,16 @@ def test_languages_are_told_apart():
     assert languages.configuration("pt-BR") == "portuguese" and languages.configuration("ja") == "simple"
 
 
-def test_what_both_legs_find_comes_first():
-    fused = passages.fuse([(1, 0.9), (2, 0.8), (3, 0.1)], [(2, 9.0), (4, 1.0)])
-    assert [chunk for chunk, _ in fused] == [2, 1, 4, 3]
-
-
 def test_neighbours_are_one_passage_and_repetitions_are_left_out():
     rows = [row(1, 4, "Tyres cost ten euros"), row(2, 9, "Tyres cost ten euros"), row(3, 5, "Tubes cost five", ("B",))]
     joined = passages.join(rows, {1: 0.9, 2: 0.8, 3: 0.7}, 6)
     assert [(p.positions, p.text) for p in joined] == [((4, 5), "Tyres cost ten euros\n\nB\n\nTubes cost five")]
+
+
+def test_a_passage_is_looked_up_on_the_page_of_its_best_part():
+    rows = [row(1, 0, "Prices hold until June") | {"page": 1}, row(2, 1, "Tubes cost five euros") | {"page": 2}]
+    (joined,) = passages.join(rows, {1: 0.2, 2: 0.9}, 6)
+    assert (joined.positions, joined.page, joined.place) == ((0, 1), 2, "Catálogo, p. 2")
 
 
 def test_a_passage_cannot_end_its_line_of_the_prompt():

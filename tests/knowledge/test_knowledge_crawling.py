@@ -54,9 +54,9 @@ def test_the_pages_and_documents_of_a_site_are_found_with_their_addresses(shelf:
         "/": "Inicio", "/precios": "Precios", "/garantia.pdf": "garantia.pdf", "/carta.docx": "carta.docx"
     }  # fmt: skip
     assert sorted(site.read) == ["/", "/carta.docx", "/garantia.pdf", "/precios"], "each once, and nothing else"
-    (first, *_) = shelf.search("parche euros").passages
-    assert "cuatro euros" in first.text and first.url == f"{site.url}/precios"
-    assert "titanio" in found(shelf, "garantia titanio")[0] and "albornoz" in found(shelf, "albornoz")[0]
+    urls = {passage.url for passage in shelf.search("parche").passages if "cuatro euros" in passage.text}
+    assert urls == {f"{site.url}/precios"}
+    assert "titanio" in " ".join(found(shelf, "garantia titanio")) and "albornoz" in " ".join(found(shelf, "albornoz"))
     assert shelf.search("parche", organization_id=DENTAL).passages == []
     row = crawler.row(run)
     assert (row["pages_read"], row["pages_found"], row["cut"], row["next_at"]) == (4, 4, None, None)

@@ -5,10 +5,12 @@ import random
 import psycopg
 import pytest
 from shelf import BICIS, DENTAL, Shelf
+from systems import Database
 
 from f.knowledge import queries, retrieval
 from f.knowledge.embeddings import EmbeddingError, as_halfvec
 from f.lib.database import tenant
+from local import scale
 
 
 def fill(shelf: Shelf, organization_id: str, chunks: int) -> None:
@@ -65,6 +67,28 @@ def test_any_text_may_be_asked(shelf: Shelf, text):
     assert len(shelf.search(text.replace("\0", "")).passages) <= 1
 
 
+def test_a_re_ranker_changes_the_order_of_the_best_and_nothing_else(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+    for number in range(8):
+        shelf.learn(f"# Pieza {number}\n\nLa pieza {number} cuesta {number} euros.")
+    monkeypatch.setattr(retrieval, "RERANKED", 3)
+    bot = shelf.chatbot(BICIS)
+    asked: list[int] = []
+
+    def backwards(scored, near):
+        asked.extend(near)
+        return [(hit, -float(place)) for place, (hit, _) in enumerate(scored[::-1])]
+
+    def search(rerank):
+        return retrieval.search(shelf.connection, BICIS, bot, "¿cuánto cuesta la pieza 5?", shelf.embedder, 8, rerank)
+
+    plain, turned = search(None), search(backwards)
+    order = [hit for hit, _ in plain.ranked]
+    assert order == [hit for hit, _ in plain.fused] and "pieza 5" in plain.passages[0].text
+    assert [hit for hit, _ in turned.ranked] == order[2::-1] + order[3:] and sorted(asked) == sorted(order[:3])
+    scores = [score for _, score in turned.ranked]
+    assert scores == sorted(scores, reverse=True) and all(0 < score < 1 for score in scores)
+
+
 def test_without_vectors_words_still_find(shelf: Shelf):
     class Broken:
         def question(self, text):
@@ -91,6 +115,7 @@ def plan(shelf: Shelf, query: str, organization_id: str) -> str:
     vector = as_halfvec([random.random() - 0.5 for _ in range(384)])
     values = {"organization_id": organization_id, "chatbot_id": bot["id"], "vector": vector, "most": 10}
     values |= {"embedding_model": "multilingual-e5-small/384", "terms": ["w7"], "chunks": 10, "average_length": 5}
+    values["ids"] = []
     with tenant(shelf.connection, organization_id):
         shelf.connection.execute(queries.ITERATE)
         rows = shelf.connection.execute(f"explain {query}", {**values, "k1": 1.2, "b": 0.75}).fetchall()
@@ -112,3 +137,11 @@ def test_when_the_index_is_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
     near = [hit for hit, _ in shelf.search("passage", organization_id=DENTAL).by_meaning]
     assert len(near) == len(exact) == 50 and len(set(near[:10]) & set(exact[:10])) >= 8
     assert len(shelf.search("passage").by_meaning) == 41, "min(k, n), also of a tenant with few of the rows"
+
+
+def test_a_crowd_of_tenants_with_the_same_text(seeded_database: Database, shelf: Shelf):
+    """Row-level security and the conditions of every query: a thousand tenants are `./dev eval --scale`."""
+    with psycopg.connect(seeded_database.owner_url, autocommit=True) as owner:
+        crowd = scale.measure_crowd(owner, shelf.connection, 1000, passages=3, searched=40)
+    assert crowd["tenants"] == 1000 and crowd["searches"] == 80
+    assert (crowd["foreign"], crowd["short"]) == (0, 0)

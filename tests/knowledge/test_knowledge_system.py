@@ -1,41 +1,13 @@
 """The routes and the whole way on the running system: upload, ingestion, an answer that cites."""
 
-import time
-from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from routes import Call, settled, upload
 from systems import RunningStack
 
-Call = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def call(stack: RunningStack) -> Call:
-    def make(method: str, path: str, key: str | None = None, bot: str = "harbour-dental", **request: Any):
-        headers = request.pop("headers", {})
-        if key != "":
-            headers["authorization"] = f"Bearer {key or stack.demo2_api_key}"
-        url = f"{stack.api_url}/api/chatbots/{bot}/knowledge/{path}"
-        return httpx.request(method, url, headers=headers, timeout=60, **request)
-
-    return make
-
-
-def settled(call: Call, source_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    while (source := call("GET", f"sources/{source_id}").json())["state"] not in ("ready", "failed"):
-        assert time.monotonic() < deadline, source
-        time.sleep(0.3)
-    return source
-
-
-def upload(call: Call, text: str, name: str = "notes.txt", kind: str = "text/plain", **request: Any) -> httpx.Response:
-    return call(
-        "POST", "upload", params={"filename": name}, content=text.encode(), headers={"content-type": kind}, **request
-    )
+TOO_LARGE = b"x" * (20 * 1024 * 1024 + 1)
 
 
 def test_an_uploaded_text_is_answered_from_with_its_source(stack: RunningStack, call: Call):
@@ -77,6 +49,11 @@ def test_a_page_of_our_insides_is_refused(call: Call):
         assert call("POST", "url", json={"url": url}).status_code == 422, url
 
 
+def test_the_service_says_that_it_is_there(stack: RunningStack):
+    health = httpx.get(f"{stack.api_url}/health", timeout=10)
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+
+
 def test_who_may(stack: RunningStack, call: Call):
     for key in ("", "mr_unknown"):
         answer = call("GET", "sources", key=key)
@@ -111,10 +88,10 @@ def test_who_may(stack: RunningStack, call: Call):
         ("POST", "upload", {"params": {"filename": "x.exe"}, "content": b"MZ"}, 415),
         ("POST", "upload", {"params": {"filename": "x.pdf"}, "content": b""}, 422),
         ("POST", "upload", {"content": b"x"}, 422),
-        ("POST", "upload", {"params": {"filename": "big.pdf"}, "content": b"x" * (20 * 1024 * 1024 + 1)}, 413),
+        ("POST", "upload", {"params": {"filename": "big.pdf"}, "content": TOO_LARGE}, 413),
         ("POST", "upload", {"params": {"filename": "x.pdf"}, "files": {"file": b"x"}}, 400),
     ],
-    ids=str,
+    ids=lambda value: "too large" if isinstance(value, dict) and value.get("content") is TOO_LARGE else str(value),
 )
 def test_a_request_that_is_not_followed(call: Call, method: str, path: str, request_: dict, status: int):
     headers = {"content-type": "application/octet-stream"} if "content" in request_ else {}
@@ -138,3 +115,10 @@ def test_the_plan_is_the_limit(stack: RunningStack, call: Call):
                 database.execute(f"{restore} where code = 'pro'", before)
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded"), column
     assert call("GET", "quota").json()["used"] == quota["used"]
+    dev = ("admin", "set-plan", "harbour-dental", "pro")
+    stack.dev(*dev, "--knowledge-bytes", "123456789")
+    try:
+        assert call("GET", "quota").json()["limits"]["bytes"] == 123456789
+    finally:
+        stack.dev(*dev)
+    assert call("GET", "quota").json()["limits"] == quota["limits"]

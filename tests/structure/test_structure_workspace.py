@@ -88,6 +88,7 @@ def modules_of(flow: Path) -> Iterator[dict[str, Any]]:
 nouns = pytest.mark.parametrize("module", [s for s in SCRIPTS if main_of(s) is None], ids=path_of)
 scripts = pytest.mark.parametrize("script", SCRIPTS, ids=path_of)
 runnable = pytest.mark.parametrize("script", [s for s in SCRIPTS if main_of(s) is not None], ids=path_of)
+forms = pytest.mark.parametrize("script", [s for s in SCRIPTS if path_of(s).startswith("u/admin/")], ids=path_of)
 flows = pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.parent.name)
 
 
@@ -148,6 +149,23 @@ def test_metadata_equals_the_signature(script: Path) -> None:
     schema = metadata_of(script)["schema"]
     assert set(schema["properties"]) == {argument.arg for argument in arguments}
     assert set(schema["required"]) == {argument.arg for argument in main.args.args[:required]}
+
+
+@runnable
+def test_a_script_says_what_it_is_for(script: Path) -> None:
+    assert metadata_of(script)["description"].startswith("Purpose: ")
+
+
+@forms
+def test_a_form_says_what_is_to_be_filled_in(script: Path) -> None:
+    schema = metadata_of(script)["schema"]
+    assert [name for name, field in schema["properties"].items() if not field.get("description")] == []
+    assert schema["order"] == [argument.arg for argument in main_of(script).args.args]  # type: ignore[union-attr]
+
+
+@forms
+def test_a_form_is_found_from_the_symptom(script: Path) -> None:
+    assert f"`{path_of(script)}`" in (ROOT / "docs" / "operations.md").read_text()
 
 
 @scripts

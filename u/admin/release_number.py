@@ -2,15 +2,15 @@
 # requires-python = "==3.11.*"
 # dependencies = [
 #   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0", "wmill==1.850.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
-"""Let a number that was held send again."""
+"""Let a number that was held send again"""
 
-import wmill
-
+from f.admin.desk import open_desk
 from f.lib.alerts import resolve_alert
 from f.lib.database import connect, tenant
+from f.lib.windmill import get_resource
 from f.ops import queries
 
 
@@ -21,19 +21,22 @@ class NotFound(Exception):
 def main(phone_number_id: str) -> dict:
     """Purpose: an operator has seen to what WhatsApp complained of (token, payment, registration …).
 
-    Fill in `phone_number_id`, Meta's id of the number: the alert `number_needs_operator` names it. The
-    sweep takes up within a minute what waited; if WhatsApp refuses again, the number is held again.
+    phone_number_id: Meta's id of the number, the subject of the alert number_needs_operator
+
+    The sweep takes up within a minute what waited; if WhatsApp refuses again, the number is held again.
 
     Returns `state`: "released" or "not held", and how many conversations wait.
     """
-    with connect(wmill.Windmill().get_resource("f/lib/database") or {}) as connection:
+    with open_desk("release_number", None) as desk, connect(get_resource("f/lib/database")) as connection:
         values = {"phone_number_id": phone_number_id.strip()}
         route = connection.execute(queries.ROUTE_NUMBER, values).fetchone()
         if route is None:
             raise NotFound(values["phone_number_id"])
         values["organization_id"] = route["organization_id"]
-        with tenant(connection, route["organization_id"]):
+        organization_id = str(route["organization_id"])
+        with desk.work(organization_id) as record, tenant(connection, organization_id):
             released = connection.execute(queries.RELEASE_NUMBER, values).fetchone()
+            record("number", values["phone_number_id"], new={"released": bool(released)})
             resolve_alert(connection, route["organization_id"], "number_needs_operator", values["phone_number_id"])
             waiting = connection.execute(queries.COUNT_WAITING, values).fetchone()
     return {

@@ -1,0 +1,167 @@
+"""`./dev knowledge`: a tenant's documents, by the same routes that the tenant calls."""
+
+import argparse
+import json
+import mimetypes
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from f.knowledge.documents import CONTENT_TYPES
+from local import api
+from local.admin import table
+from local.api import CallError
+from local.credentials import DEMO1, DEMO2, Credentials
+from local.running import find_running
+from local.settings import load
+
+#: Chatbots of db/seed.sql, by slug, with the credential that is their tenant's key.
+DEMOS = {
+    "bicis-ribera": (DEMO1, "demo1_api_key"),
+    "harbour-dental": (DEMO2, "demo2_api_key"),
+}
+
+COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "error")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_place(parser)
+    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    def action(name: str, help_: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+        added.set_defaults(action=name)
+        return added
+
+    added = action("add", "add a document, or a page of the web")
+    added.add_argument("what", metavar="FILE|URL")
+    added.add_argument("--name", help="what an answer calls it (default: the file's name, the address)")
+    added.add_argument("--language", metavar="CODE", help="found out if left out")
+    action("list", "list the sources, newest first")
+    action("show", "a source and its versions").add_argument("source")
+    searched = action("search", "what the bot would find, with scores")
+    searched.add_argument("query")
+    searched.add_argument("--limit", type=int, metavar="N")
+    again = action("refresh", "read a source again")
+    again.add_argument("source")
+    for waiting in (added, again):
+        waiting.add_argument("--no-wait", action="store_true", help="do not wait until the bot knows it")
+    action("delete", "remove a source with its passages and bytes").add_argument("source")
+    action("quota", "the limits of the plan, and what is used")
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Whose documents: what `Shelf` reads."""
+    parser.add_argument("--chatbot", default="bicis-ribera", metavar="CHATBOT", help="slug or id (%(default)s)")
+    parser.add_argument("--api-url", metavar="URL", help="another installation's API (default: this one's)")
+    parser.add_argument("--api-key", metavar="KEY", help=f"default: ${api.KEY_VARIABLE}, else the demo tenant's")
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Do what `add_arguments` has parsed and print the answer. Exit status 1 when a source fails. Raises CallError."""
+    shelf = Shelf(options, environment)
+    match options.action:
+        case "add":
+            answer = _settled(shelf, _add(shelf, options), options)
+        case "list":
+            answer = shelf.call("GET", "sources", params={"limit": 200})
+        case "search":
+            answer = shelf.search(options.query, options.limit)
+        case "quota":
+            answer = shelf.call("GET", "quota")
+        case "refresh":
+            answer = _settled(shelf, shelf.call("POST", f"sources/{options.source}/refresh"), options)
+        case "show" | "delete":
+            answer = shelf.call("GET" if options.action == "show" else "DELETE", f"sources/{options.source}")
+    print(json.dumps(answer, ensure_ascii=False) if options.json else as_text(answer))
+    return 1 if answer.get("state") == "failed" else 0
+
+
+class Shelf:
+    """The routes of one chatbot."""
+
+    def __init__(self, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+        self._chatbot = options.chatbot
+        self._api_url, self._key = _place(options, environment)
+
+    def search(self, query: str, limit: int | None = None) -> dict[str, Any]:
+        return self.call("POST", "search", json={"query": query, **({} if limit is None else {"limit": limit})})
+
+    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return api.call(self._api_url, self._key, method, f"chatbots/{self._chatbot}/knowledge/{path}", **request)
+
+
+def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Address and key. A key of this installation never goes elsewhere."""
+    key = options.api_key or environment.get(api.KEY_VARIABLE)
+    if options.api_url:
+        if not key:
+            raise CallError(f"--api-url needs --api-key or {api.KEY_VARIABLE}")
+        return options.api_url, key
+    settings = load(environment)
+    running = find_running(settings.data_dir)
+    if running is None:
+        raise CallError("nothing runs here: ./dev up first, or name an installation with --api-url")
+    if not key:
+        named = [field for slug, (demo, field) in DEMOS.items() if options.chatbot in (slug, demo.chatbot_id)]
+        if not named:
+            raise CallError(
+                f"{options.chatbot} is no demo tenant's: give a key of its tenant with --api-key or {api.KEY_VARIABLE}"
+                " (./dev admin api-key create NAME --scopes knowledge --organization ORG)"
+            )
+        key = getattr(Credentials.load(settings.data_dir), named[0])
+    return running.settings.api_url, key
+
+
+def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
+    language = {} if options.language is None else {"language": options.language}
+    if options.what.startswith(("http://", "https://")):
+        name = {} if options.name is None else {"name": options.name}
+        return shelf.call("POST", "url", json={"url": options.what, **name, **language})
+    file = Path(options.what)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise CallError(f"{file}: {error.strerror}") from None
+    kind = mimetypes.guess_type(file.name)[0]
+    # Windmill reads text/plain itself, and takes it for UTF-8.
+    kind = kind if kind in CONTENT_TYPES and kind != "text/plain" else "application/octet-stream"
+    query = {"filename": options.name or file.name, **language}
+    return shelf.call("POST", "upload", params=query, content=data, headers={"content-type": kind})
+
+
+def _settled(shelf: Shelf, source: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The source once the bot knows it or never will."""
+    while not options.no_wait and source["state"] not in ("ready", "failed"):
+        time.sleep(0.3)
+        source = shelf.call("GET", f"sources/{source['id']}")
+    return source
+
+
+def as_text(answer: Mapping[str, Any]) -> str:
+    """The answer for people."""
+    if "sources" in answer and isinstance(answer["sources"], list):
+        return table([_flat(source) for source in answer["sources"]], COLUMNS)
+    if "passages" in answer:
+        return "\n\n".join(_passage(passage) for passage in answer["passages"]) or "nothing was found"
+    lines = []
+    for name, value in answer.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.append(f"\n{name}\n{table(value, tuple(value[0]))}")
+        elif value not in (None, [], {}):
+            lines.append(f"{name:16}{_flat({name: value})[name]}")
+    return "\n".join(lines)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+
+
+def _passage(passage: Mapping[str, Any]) -> str:
+    place = [passage["source"], *passage["headings"], *([f"p. {passage['page']}"] if passage["page"] else [])]
+    return f"{passage['score']:.4f}  {' › '.join(place)}\n{passage['text']}"
