@@ -23,6 +23,15 @@ DEMOS = {
 }
 
 COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "error")
+CRAWL_COLUMNS = ("id", "url", "state", "run", "pages_read", "pages_found", "cut", "error", "next_at")
+
+#: Actions on a web site: the method of its route, and what the route's path ends with.
+CRAWL_ACTIONS = {
+    "show-crawl": ("GET", "", "a web site: its state, and what became of its pages"),
+    "refresh-crawl": ("POST", "/refresh", "read a web site again"),
+    "cancel-crawl": ("POST", "/cancel", "end the present run of a web site"),
+    "delete-crawl": ("DELETE", "", "remove a web site with its pages"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +55,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     searched.add_argument("--limit", type=int, metavar="N")
     again = action("refresh", "read a source again")
     again.add_argument("source")
-    for waiting in (added, again):
+    site = action("crawl", "add a web site, page by page")
+    site.add_argument("url")
+    site.add_argument("--name", help="what it is called (default: the address)")
+    site.add_argument("--language", metavar="CODE", help="found out if left out")
+    for name, help_ in (
+        ("max-pages", "pages of a run (default: the plan's limit)"),
+        ("max-depth", "links from the first page (default: the plan's limit)"),
+        ("every-hours", "when it is read again by itself (default: never)"),
+    ):
+        site.add_argument(f"--{name}", type=int, metavar="N", help=help_)
+    action("crawls", "list the web sites, newest first")
+    crawls = {name: action(name, help_) for name, (_, _, help_) in CRAWL_ACTIONS.items()}
+    for named in crawls.values():
+        named.add_argument("crawl")
+    for waiting in (added, again, site, crawls["refresh-crawl"]):
         waiting.add_argument("--no-wait", action="store_true", help="do not wait until the bot knows it")
     action("delete", "remove a source with its passages and bytes").add_argument("source")
     action("quota", "the limits of the plan, and what is used")
@@ -73,6 +96,17 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
             answer = shelf.call("GET", "quota")
         case "refresh":
             answer = _settled(shelf, shelf.call("POST", f"sources/{options.source}/refresh"), options)
+        case "crawl":
+            names = ("url", "name", "language", "max_pages", "max_depth", "every_hours")
+            asked = {name: value for name in names if (value := getattr(options, name)) is not None}
+            answer = _settled(shelf, shelf.call("POST", "crawl", json=asked), options, "crawls")
+        case "crawls":
+            answer = shelf.call("GET", "crawls")
+        case name if name in CRAWL_ACTIONS:
+            method, ending, _ = CRAWL_ACTIONS[name]
+            answer = shelf.call(method, f"crawls/{options.crawl}{ending}")
+            if name == "refresh-crawl":
+                answer = _settled(shelf, answer, options, "crawls")
         case "show" | "delete":
             answer = shelf.call("GET" if options.action == "show" else "DELETE", f"sources/{options.source}")
     print(json.dumps(answer, ensure_ascii=False) if options.json else as_text(answer))
@@ -132,11 +166,13 @@ def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
     return shelf.call("POST", "upload", params=query, content=data, headers={"content-type": kind})
 
 
-def _settled(shelf: Shelf, source: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """The source once the bot knows it or never will."""
-    while not options.no_wait and source["state"] not in ("ready", "failed"):
+def _settled(
+    shelf: Shelf, source: dict[str, Any], options: argparse.Namespace, route: str = "sources"
+) -> dict[str, Any]:
+    """The source once the bot knows it or never will; the web site once its run has ended."""
+    while not options.no_wait and source["state"] not in ("ready", "failed", "cancelled"):
         time.sleep(0.3)
-        source = shelf.call("GET", f"sources/{source['id']}")
+        source = shelf.call("GET", f"{route}/{source['id']}")
     return source
 
 
@@ -144,6 +180,8 @@ def as_text(answer: Mapping[str, Any]) -> str:
     """The answer for people."""
     if "sources" in answer and isinstance(answer["sources"], list):
         return table([_flat(source) for source in answer["sources"]], COLUMNS)
+    if "crawls" in answer:
+        return table([_flat(crawl) for crawl in answer["crawls"]], CRAWL_COLUMNS)
     if "passages" in answer:
         return "\n\n".join(_passage(passage) for passage in answer["passages"]) or "nothing was found"
     lines = []

@@ -1,33 +1,21 @@
 """Crawls on the running system: the routes, the flow, the schedule."""
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from pytest_httpserver import HTTPServer
+from routes import Call
 from systems import RunningStack
 from websites import WebSite, page
 from werkzeug import Response
 
-Call = Callable[..., httpx.Response]
-
 
 @pytest.fixture
-def knowledge(stack: RunningStack) -> Call:
-    def make(method: str, path: str, key: str | None = None, bot: str = "harbour-dental", **request: Any):
-        headers = {"authorization": f"Bearer {key or stack.demo2_api_key}"}
-        return httpx.request(
-            method, f"{stack.api_url}/api/chatbots/{bot}/knowledge/{path}", headers=headers, timeout=60, **request
-        )
-
-    return make
-
-
-@pytest.fixture
-def local_crawl(stack: RunningStack, httpserver: HTTPServer, knowledge: Call) -> Iterator[tuple[WebSite, str]]:
+def local_crawl(stack: RunningStack, httpserver: HTTPServer, call: Call) -> Iterator[tuple[WebSite, str]]:
     """A site on this machine, which no route takes, and a crawl of it that has not run yet."""
     site, crawl_id = WebSite(httpserver, "127.0.0.1"), str(uuid4())
     with stack.connect() as database:
@@ -37,14 +25,14 @@ def local_crawl(stack: RunningStack, httpserver: HTTPServer, knowledge: Call) ->
             [crawl_id, site.url + "/"],
         )
     yield site, crawl_id
-    knowledge("DELETE", f"crawls/{crawl_id}")
+    call("DELETE", f"crawls/{crawl_id}")
 
 
-def ended(knowledge: Call, crawl_id: str) -> dict[str, Any]:
+def ended(call: Call, crawl_id: str) -> dict[str, Any]:
     """The crawl once its run and the ingestions of its pages are over."""
     deadline = time.monotonic() + 120
     while True:
-        crawl = knowledge("GET", f"crawls/{crawl_id}").json()
+        crawl = call("GET", f"crawls/{crawl_id}").json()
         open_sources = crawl["progress"]["sources"].keys() - {"ready", "failed"}
         if crawl["state"] not in ("pending", "running") and not open_sources:
             return crawl
@@ -53,7 +41,7 @@ def ended(knowledge: Call, crawl_id: str) -> dict[str, Any]:
 
 
 def test_a_site_becomes_knowledge_and_follows_its_changes(
-    stack: RunningStack, knowledge: Call, local_crawl: tuple[WebSite, str]
+    stack: RunningStack, call: Call, local_crawl: tuple[WebSite, str]
 ):
     site, crawl_id = local_crawl
     word = f"veneer{uuid4().hex[:6]}"
@@ -62,16 +50,16 @@ def test_a_site_becomes_knowledge_and_follows_its_changes(
         "/prices": page("Prices", text=f"A {word} costs 450 pounds for each tooth and takes two visits."),
         "/team": page("Team", text="Doctor Ames leads the team and speaks three languages."),
     }
-    begun = knowledge("POST", f"crawls/{crawl_id}/refresh", json={"every_hours": 24})
+    begun = call("POST", f"crawls/{crawl_id}/refresh", json={"every_hours": 24})
     assert begun.status_code == 202 and begun.json()["run"] == 2
-    assert knowledge("POST", f"crawls/{crawl_id}/refresh").status_code == 409
-    crawl = ended(knowledge, crawl_id)
+    assert call("POST", f"crawls/{crawl_id}/refresh").status_code == 409
+    crawl = ended(call, crawl_id)
     assert (crawl["state"], crawl["pages_read"], crawl["error"]) == ("ready", 3, None), crawl
     assert crawl["progress"] == {"pages": {"taken": 3}, "sources": {"ready": 3}} and crawl["next_at"]
     assert (crawl["listed"][0]["url"], crawl["listed"][0]["state"]) == (f"{site.url}/", "taken")
-    found = knowledge("POST", "search", json={"query": f"{word} price"}).json()["passages"]
+    found = call("POST", "search", json={"query": f"{word} price"}).json()["passages"]
     assert "450 pounds" in found[0]["text"] and found[0]["source"] == "Prices"
-    source = knowledge("GET", f"sources/{found[0]['source_id']}").json()
+    source = call("GET", f"sources/{found[0]['source_id']}").json()
     assert (source["kind"], source["crawl_id"], source["url"]) == ("page", crawl_id, f"{site.url}/prices")
 
     del site.pages["/prices"]
@@ -80,25 +68,25 @@ def test_a_site_becomes_knowledge_and_follows_its_changes(
     arguments = {"database": "$res:f/lib/database"}
     run = stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_crawls", json=arguments)
     assert run.json()["started"] >= 0, run.text
-    crawl = ended(knowledge, crawl_id)
+    crawl = ended(call, crawl_id)
     assert (crawl["state"], crawl["run"]) == ("ready", 3)
     assert crawl["progress"] == {"pages": {"unchanged": 2, "gone": 1}, "sources": {"ready": 2}}
-    assert all(word not in p["text"] for p in knowledge("POST", "search", json={"query": word}).json()["passages"])
+    assert all(word not in p["text"] for p in call("POST", "search", json={"query": word}).json()["passages"])
 
-    assert knowledge("DELETE", f"crawls/{crawl_id}").json() == {"id": crawl_id, "is_deleted": True}
-    assert knowledge("GET", f"sources/{crawl['listed'][0]['source_id']}").status_code == 404
+    assert call("DELETE", f"crawls/{crawl_id}").json() == {"id": crawl_id, "is_deleted": True}
+    assert call("GET", f"sources/{crawl['listed'][0]['source_id']}").status_code == 404
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on(stack: RunningStack, knowledge: Call, local_crawl: tuple[WebSite, str]):
+def test_a_run_that_was_killed_goes_on(stack: RunningStack, call: Call, local_crawl: tuple[WebSite, str]):
     site, crawl_id = local_crawl
     mark = uuid4().hex
     site.pages = {f"/{name}": page(f"Page {name}", text=f"This is page {name} of {mark}.") for name in "abcd"}
     site.pages["/"] = page("Home", *site.pages, text=f"Home of {mark}.")
     site.pages["/robots.txt"] = Response("User-agent: *\nCrawl-delay: 3\n")
-    knowledge("POST", f"crawls/{crawl_id}/refresh")
+    call("POST", f"crawls/{crawl_id}/refresh")
     deadline = time.monotonic() + 60
-    while knowledge("GET", f"crawls/{crawl_id}").json()["pages_read"] < 2:
+    while call("GET", f"crawls/{crawl_id}").json()["pages_read"] < 2:
         assert time.monotonic() < deadline
         time.sleep(0.3)
     runs = stack.windmill("GET", "jobs/list?script_path_exact=f/knowledge/crawl_site&running=true").json()
@@ -114,44 +102,58 @@ def test_a_run_that_was_killed_goes_on(stack: RunningStack, knowledge: Call, loc
         )
     arguments = {"database": "$res:f/lib/database"}
     stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_crawls", json=arguments)
-    crawl = ended(knowledge, crawl_id)
+    crawl = ended(call, crawl_id)
     assert (crawl["state"], crawl["pages_read"]) == ("ready", 5)
     assert len(site.read) <= 6, "at most the page that was being read is read twice"
 
 
-def test_cancelled_and_refused(stack: RunningStack, knowledge: Call):
+def test_the_command_shows_a_crawl_from_its_beginning_to_its_end(stack: RunningStack):
+    def knowledge(*words: str) -> dict[str, Any]:
+        return json.loads(stack.dev("knowledge", "--chatbot", "harbour-dental", "--json", *words).stdout)
+
+    url = f"https://{uuid4().hex[:8]}.invalid/"
+    crawl = knowledge("crawl", url, "--max-pages", "3", "--every-hours", "24", "--no-wait")
+    assert (crawl["url"], crawl["limits"]["pages"], crawl["every_hours"]) == (url, 3, 24)
+    assert url in stack.dev("knowledge", "--chatbot", "harbour-dental", "crawls").stdout
+    assert knowledge("cancel-crawl", crawl["id"])["state"] == "cancelled"
+    assert knowledge("show-crawl", crawl["id"])["run"] == 1
+    assert knowledge("refresh-crawl", crawl["id"], "--no-wait")["run"] == 2
+    assert knowledge("delete-crawl", crawl["id"])["is_deleted"] is True
+
+
+def test_cancelled_and_refused(stack: RunningStack, call: Call):
     """`.invalid` is a name that nobody has: the run goes on trying for a while."""
     asked = {"url": f"https://{uuid4().hex[:8]}.invalid/start?utm_source=x", "max_pages": 5, "every_hours": 24}
-    taken = knowledge("POST", "crawl", json=asked)
+    taken = call("POST", "crawl", json=asked)
     assert taken.status_code == 202, taken.text
     crawl = taken.json()
     assert crawl["url"] == asked["url"].partition("?")[0] and crawl["limits"]["pages"] == 5
-    assert knowledge("POST", "crawl", json=asked).json()["error"]["code"] == "same_site"
-    assert crawl["id"] in [row["id"] for row in knowledge("GET", "crawls").json()["crawls"]]
-    assert knowledge("GET", f"crawls/{crawl['id']}", key=stack.demo1_api_key).status_code == 404
-    cancelled = knowledge("POST", f"crawls/{crawl['id']}/cancel").json()
+    assert call("POST", "crawl", json=asked).json()["error"]["code"] == "same_site"
+    assert crawl["id"] in [row["id"] for row in call("GET", "crawls").json()["crawls"]]
+    assert call("GET", f"crawls/{crawl['id']}", key=stack.demo1_api_key).status_code == 404
+    cancelled = call("POST", f"crawls/{crawl['id']}/cancel").json()
     assert cancelled["state"] == "cancelled" and cancelled["error"] is None and cancelled["next_at"]
     with stack.connect() as database:
         (most,) = database.execute("select crawls from plans where code = 'pro'").fetchone()
         try:
             database.execute("update plans set crawls = 0 where code = 'pro'")
-            refused = knowledge("POST", "crawl", json=asked | {"url": "https://other.invalid/"})
+            refused = call("POST", "crawl", json=asked | {"url": "https://other.invalid/"})
         finally:
             database.execute("update plans set crawls = %s where code = 'pro'", [most])
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
-    assert knowledge("DELETE", f"crawls/{crawl['id']}").status_code == 200
-    assert knowledge("GET", f"crawls/{crawl['id']}").status_code == 404
+    assert call("DELETE", f"crawls/{crawl['id']}").status_code == 200
+    assert call("GET", f"crawls/{crawl['id']}").status_code == 404
 
 
-def test_several_pages_each_with_its_own_answer(knowledge: Call):
+def test_several_pages_each_with_its_own_answer(call: Call):
     good = f"https://{uuid4().hex[:8]}.invalid/"
-    answer = knowledge("POST", "batch", json={"urls": [good, "https://127.0.0.1/", "http://x.example/", good]})
+    answer = call("POST", "batch", json={"urls": [good, "https://127.0.0.1/", "http://x.example/", good]})
     assert answer.status_code == 202, answer.text
     assert [source["url"] for source in answer.json()["sources"]] == [good]
     assert [one["url"] for one in answer.json()["refused"]] == ["https://127.0.0.1/", "http://x.example/"]
-    again = knowledge("POST", "batch", json={"urls": [good]}).json()
+    again = call("POST", "batch", json={"urls": [good]}).json()
     assert again["refused"][0]["error"]["code"] == "same_content"
-    knowledge("DELETE", f"sources/{answer.json()['sources'][0]['id']}")
+    call("DELETE", f"sources/{answer.json()['sources'][0]['id']}")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +173,6 @@ def test_several_pages_each_with_its_own_answer(knowledge: Call):
     ],
     ids=str,
 )
-def test_a_request_that_is_not_followed(knowledge: Call, path: str, body: dict[str, Any], status: int):
-    answer = knowledge("POST", path, json=body)
+def test_a_request_that_is_not_followed(call: Call, path: str, body: dict[str, Any], status: int):
+    answer = call("POST", path, json=body)
     assert answer.status_code == status and set(answer.json()["error"]) == {"code", "message"}
