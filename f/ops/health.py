@@ -26,7 +26,9 @@ WAITING_SECONDS = 180
 #: Alert kind → heading of docs/operations.md. A test compares it with the page.
 WAYS_OUT = {
     "channel_failing": "Being told",
+    "embedding_failed": "Answers miss what is in the documents",
     "handover_not_told": "A customer waits for a person",
+    "ingestion_failed": "Answers miss what is in the documents",
     "message_not_stored": "No reply",
     "message_unrouted": "A number that nobody knows",
     "message_without_outcome": "No reply",
