@@ -1,6 +1,7 @@
 """What tests stand on: a real PostgreSQL, cheap databases, and the whole system."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -11,6 +12,10 @@ from systems import PASSWORDS, Database, RunningStack, own_environment, read_var
 
 from db import manage
 from local.postgres import Cluster
+
+# A shell tells what it starts in the background to ignore Ctrl-C, and that is passed on: tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STACK_VARIABLES = ("GATEWAY_URL", "SIMULATOR_URL", "DEMO1_API_KEY")
 
