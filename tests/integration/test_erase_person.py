@@ -89,7 +89,8 @@ def live_through_everything(platform) -> None:
         platform.owner.execute(statement, own)
 
 
-#: Tables of a tenant in which nothing of a customer is kept. What its documents say of people is the tenant's to change.
+#: Tables of a tenant in which nothing of a customer is kept. What its documents say of people is the tenant's to
+#: change.
 NOTHING_OF_A_PERSON = {
     "alert_channels",
     "answer_passages",
