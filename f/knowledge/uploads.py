@@ -16,7 +16,7 @@ from typing import Any
 from f.knowledge.documents import CONTENT_TYPES, EXTENSIONS
 from f.lib import http
 
-#: Bodies that Windmill hands over as text; every other one comes in base64.
+#: Bodies that Windmill hands over as text; every other one only where it is UTF-8, else in base64.
 AS_TEXT = ("text/plain", "application/xml", "text/xml", "application/json", "application/x-www-form-urlencoded")
 
 #: Types that say nothing: then the ending counts alone.
@@ -37,9 +37,19 @@ def bytes_of(event: dict[str, Any]) -> bytes | None:
     if kind in AS_TEXT or kind.endswith("+json"):
         return raw.encode("utf-8", "replace")
     try:
-        return base64.b64decode(raw, validate=True)
+        data = base64.b64decode(raw, validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return raw.encode("utf-8", "replace")
+    # What is UTF-8 does not come in base64: then it was sent like this.
+    return raw.encode() if is_utf8(data) else data
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def file_name(name: str, value: Any) -> str:

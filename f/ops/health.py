@@ -15,7 +15,7 @@ from f.ops.news import KINDS
 SCHEMA = 1
 
 #: What must have succeeded within these minutes.
-SCHEDULES = {"f/ops/sweep": 5, "f/ops/notify": 10, "f/agent/refresh_tools": 30}
+SCHEDULES = {"f/ops/sweep": 5, "f/ops/notify": 10, "f/agent/refresh_tools": 30, "f/knowledge/resume_ingestions": 5}
 
 #: Seconds that a run may wait for a worker.
 QUEUE_SECONDS = 60

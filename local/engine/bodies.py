@@ -16,7 +16,8 @@ class BadBody(ValueError):
 
 @dataclass(frozen=True)
 class Body:
-    """`value` is what the body says; `raw_string` its text, or base64, where it says nothing that JSON could."""
+    """`value` is what the body says; `raw_string`, where it says nothing that JSON could, its text, or base64 where it
+    is not UTF-8."""
 
     value: Any
     raw_string: str | None = None
@@ -47,7 +48,10 @@ def read_body(data: bytes, content_type: str, *, raw_string: bool = False) -> Bo
         return Body(dict(parse_qsl(text, keep_blank_values=True)), text if raw_string else None)
     if kind in TEXTS:
         return Body({}, _text(data))
-    return Body({}, base64.b64encode(data).decode())
+    try:
+        return Body({}, data.decode())
+    except UnicodeDecodeError:
+        return Body({}, base64.b64encode(data).decode())
 
 
 def _text(data: bytes) -> str:

@@ -113,6 +113,11 @@ def test_bytes_arrive_in_base64(engine: Engine) -> None:
     assert base64.b64decode(answer.json()["raw_string"]) == data
 
 
+def test_bytes_that_are_utf8_arrive_as_text(engine: Engine) -> None:
+    answer = post(engine, "args", content="# Año".encode(), headers={"content-type": "text/markdown"})
+    assert answer.json()["raw_string"] == "# Año"
+
+
 def test_a_preprocessor_sees_the_request(engine: Engine) -> None:
     event = post(engine, "shops/a%20b/items/7?q=1&r=x%20y", json={"n": 1}, headers={"x-more": "yes"}).json()
     assert event["params"] == {"shop": "a b", "item": "7"}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from fakes import error, lost_answer
 from pytest_httpserver import HTTPServer
 
@@ -61,6 +62,11 @@ def test_what_is_wrong_is_named_gravest_first(platform, healthy):
     assert found["messages unrouted"] == ("look", "A number that nobody knows")
     assert found["alerts untold"] == ("look", "Being told")
     assert "10 min" in look()["messages waiting"][1]
+
+
+def test_every_schedule_is_looked_at():
+    files = Path(__file__).parents[2].glob("f/*/*.schedule.yaml")
+    assert {yaml.safe_load(file.read_text())["script_path"] for file in files} == set(health.SCHEDULES)
 
 
 def test_schedules_that_are_missing_off_or_behind(platform, healthy):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from systems import RunningStack
-from test_full_flow import Person, run_script
+from test_full_flow import Person, run_script, until
 
 from f.lib.ids import message_job_id
 
@@ -29,6 +29,7 @@ def test_the_system_is_well_and_says_so(stack: RunningStack) -> None:
         "schedule f/ops/sweep",
         "schedule f/ops/notify",
         "schedule f/agent/refresh_tools",
+        "schedule f/knowledge/resume_ingestions",
     }
 
 
@@ -47,6 +48,8 @@ def test_a_person_is_forgotten_in_the_database_and_in_windmill(stack: RunningSta
     (wamid,) = person.write("Do you know wordtoforget?")
     person.outcomes(wamid)
     job_id = message_job_id(person.number, wamid)
+    # The outcome is there shortly before the run has ended.
+    until(lambda: run(stack, job_id)["type"] == "CompletedJob")
     steps = stack.windmill("GET", f"jobs/completed/list?parent_job={job_id}").json()
     assert "wordtoforget" in str(run(stack, job_id)["args"]) and len(steps) == 3
     assert any("wordtoforget" in str(run(stack, step["id"])["args"]) for step in steps)

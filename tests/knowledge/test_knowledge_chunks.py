@@ -89,8 +89,12 @@ def test_the_bytes_of_a_body():
         return {"headers": {"Content-Type": kind}, "raw_string": raw}
 
     assert uploads.bytes_of(event("text/plain; charset=utf-8", "año")) == "año".encode()
-    assert uploads.bytes_of(event("application/pdf", "JVBERg==")) == b"%PDF"
-    assert uploads.bytes_of(event("application/pdf", "%PDF")) is None
+    assert uploads.bytes_of(event("application/pdf", "JVBERv8=")) == b"%PDF\xff"
+    assert uploads.bytes_of(event("application/pdf", "%PDF")) == b"%PDF"
+    assert uploads.bytes_of(event("text/markdown", "# Año")) == "# Año".encode()
+    # Windmill encodes only what is not UTF-8: this was sent as it is.
+    assert uploads.bytes_of(event("application/octet-stream", "JVBERg==")) == b"JVBERg=="
+    assert uploads.bytes_of(event("application/octet-stream", "")) == b""
     assert uploads.bytes_of({}) is None
 
 
