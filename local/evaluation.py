@@ -32,7 +32,7 @@ from f.knowledge.extraction import read
 from f.knowledge.ingestion import Job
 from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
-from local import golden, knowledge, scale
+from local import golden, knowledge
 from local.install import ROOT
 from local.postgres import Cluster
 from local.settings import load
@@ -343,7 +343,11 @@ def main(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         shown = golden.table(report)
     else:
         report = measure(options, load(environment).data_dir)
-        shown = scale.table(report) if options.scale else table(report)
+        if options.scale:
+            from local.scale import table as show
+        else:
+            show = table
+        shown = show(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(shown)
@@ -362,6 +366,8 @@ def measure(options: argparse.Namespace, data_dir: Path) -> dict[str, Any]:
     cache.parent.mkdir(parents=True, exist_ok=True)
     with empty_database() as (superuser_url, owner_url, app):
         if options.scale:
+            from local import scale  # needs numpy, which ./dev elsewhere does without
+
             return scale.run(superuser_url, app, say, tenants=options.tenants, rows=options.rows)
         return run(owner_url, app, sets, cache, say)
 

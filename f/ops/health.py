@@ -15,7 +15,13 @@ from f.ops.news import KINDS
 SCHEMA = 1
 
 #: What must have succeeded within these minutes.
-SCHEDULES = {"f/ops/sweep": 5, "f/ops/notify": 10, "f/agent/refresh_tools": 30, "f/knowledge/resume_ingestions": 5}
+SCHEDULES = {
+    "f/ops/sweep": 5,
+    "f/ops/notify": 10,
+    "f/agent/refresh_tools": 30,
+    "f/knowledge/resume_ingestions": 5,
+    "f/knowledge/resume_crawls": 5,
+}
 
 #: Seconds that a run may wait for a worker.
 QUEUE_SECONDS = 60
@@ -26,6 +32,7 @@ WAITING_SECONDS = 180
 #: Alert kind → heading of docs/operations.md. A test compares it with the page.
 WAYS_OUT = {
     "channel_failing": "Being told",
+    "crawl_failed": "Answers miss what is in the documents",
     "embedding_failed": "Answers miss what is in the documents",
     "handover_not_told": "A customer waits for a person",
     "ingestion_failed": "Answers miss what is in the documents",

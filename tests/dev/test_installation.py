@@ -17,8 +17,8 @@ from local.postgres import Cluster
 @pytest.fixture
 def credentials(tmp_path: Path) -> Credentials:
     """Those of a new installation, except that the roles' passwords stay those of the whole test run."""
-    made = Credentials.load(tmp_path)
-    return replace(made, app_password=PASSWORDS["app"], backup_password=PASSWORDS["backup"])
+    passwords = {f"{role}_password": PASSWORDS[role] for role in ("app", "manager", "backup")}
+    return replace(Credentials.load(tmp_path), **passwords)
 
 
 @pytest.fixture
