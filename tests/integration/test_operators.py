@@ -7,6 +7,7 @@ from systems import RunningStack
 from test_full_flow import Person, run_script, until
 
 from f.lib.ids import message_job_id
+from f.ops.health import SCHEDULES
 
 SLUG = "harbour-dental"
 
@@ -25,12 +26,7 @@ def test_the_system_is_well_and_says_so(stack: RunningStack) -> None:
     found = {row["check"]: row for row in rows}
     for check in ("database as app", "database as manager", "database: migrations", "gateway", "queue", "model demo"):
         assert found[check]["state"] == "ok", found[check]
-    assert {check for check in found if check.startswith("schedule ")} == {
-        "schedule f/ops/sweep",
-        "schedule f/ops/notify",
-        "schedule f/agent/refresh_tools",
-        "schedule f/knowledge/resume_ingestions",
-    }
+    assert {check for check in found if check.startswith("schedule ")} == {f"schedule {path}" for path in SCHEDULES}
 
 
 def test_another_prompt_is_tried_on_what_was_asked(stack: RunningStack, person: Person) -> None:
