@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from f.agent.loop import InvalidCall, Tool
-from f.knowledge import queries, retrieval
+from f.knowledge import retrieval, search_queries
 from f.knowledge.embeddings import EmbeddingError, embedder_of
 from f.knowledge.passages import Shown
 from f.lib.alerts import raise_alert, resolve_alert
@@ -98,7 +98,7 @@ class Knowledge:
                 "score": passage.score,
                 "is_cited": number in self._cited,
             }
-            self._connection.execute(queries.STORE_ANSWER_PASSAGE, values)
+            self._connection.execute(search_queries.STORE_ANSWER_PASSAGE, values)
         model = self._chatbot["embedding_model"]
         if self._problem:
             raise_alert(self._connection, self._organization_id, "embedding_failed", model, {"reason": self._problem})

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
-from f.knowledge import ingestion, queries
+from f.knowledge import crawl_queries, ingestion, queries
 from f.knowledge.ingestion import Job
 from f.knowledge.sites import Outcome, Scouted, is_made, shape
 from f.lib.database import Connection, tenant
@@ -64,7 +64,7 @@ class Run:
 
 def lock(connection: Connection, run: Run) -> tuple[Standing, dict[str, Any]]:
     """The crawl's row, locked in the caller's transaction, and whether this run of it is still wanted."""
-    crawl = connection.execute(queries.LOCK_CRAWL, run.keys).fetchone()
+    crawl = connection.execute(crawl_queries.LOCK_CRAWL, run.keys).fetchone()
     if crawl is None:
         return "gone", {}
     if crawl["run"] != run.run:
@@ -78,7 +78,7 @@ def begin(connection: Connection, run: Run) -> tuple[str, dict[str, Any]]:
         standing, crawl = lock(connection, run)
         if standing != "wanted":
             return standing, crawl
-        connection.execute(queries.BEGIN_CRAWL, run.keys)
+        connection.execute(crawl_queries.BEGIN_CRAWL, run.keys)
         return ("prepared" if crawl["prepared_at"] else "wanted"), crawl
 
 
@@ -96,7 +96,7 @@ def prepared(connection: Connection, run: Run, scouted: Scouted) -> str:
             "absent_words": scouted.absent_words,
             "warnings": Jsonb([warning[:300] for warning in scouted.warnings]),
         }
-        connection.execute(queries.PREPARED, {**run.keys, **values})
+        connection.execute(crawl_queries.PREPARED, {**run.keys, **values})
     return "prepared"
 
 
@@ -123,7 +123,7 @@ def add_pages(
         "room": FRONTIER * crawl["most_pages"] - crawl["pages_found"],
     }
     if chosen:
-        added = connection.execute(queries.ADD_PAGES, values).fetchone()
+        added = connection.execute(crawl_queries.ADD_PAGES, values).fetchone()
         crawl["pages_found"] += added["n"] if added else 0
 
 
@@ -136,18 +136,18 @@ def pick(connection: Connection, run: Run) -> tuple[str, dict[str, Any], dict[st
         if crawl["cut"]:
             return "done", crawl, {}
         if cut := _limit(crawl):
-            connection.execute(queries.CUT_RUN, {**run.keys, "cut": cut})
+            connection.execute(crawl_queries.CUT_RUN, {**run.keys, "cut": cut})
             return "done", crawl, {}
         if crawl["unread_sources"] > MOST_UNREAD:
-            connection.execute(queries.TOUCH_CRAWL, run.keys)
+            connection.execute(crawl_queries.TOUCH_CRAWL, run.keys)
             return "wait", crawl, {}
         values = {**run.keys, "most_tries": MOST_TRIES}
-        page = connection.execute(queries.PICK_PAGE, values).fetchone()
+        page = connection.execute(crawl_queries.PICK_PAGE, values).fetchone()
         if page is None and not crawl["is_rechecking"]:
-            connection.execute(queries.RECHECK_PAGES, values)
-            page = connection.execute(queries.PICK_PAGE, values).fetchone()
+            connection.execute(crawl_queries.RECHECK_PAGES, values)
+            page = connection.execute(crawl_queries.PICK_PAGE, values).fetchone()
         if page is None:
-            connection.execute(queries.GIVE_PAGES_UP, values)
+            connection.execute(crawl_queries.GIVE_PAGES_UP, values)
             return "done", crawl, {}
         return "page", crawl, page
 
@@ -169,7 +169,7 @@ def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outc
         standing, crawl = lock(connection, run)
         if standing != "wanted":
             return standing, None
-        now = connection.execute(queries.READ_PAGE, {**run.keys, "url": page["url"]}).fetchone()
+        now = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": page["url"]}).fetchone()
         if now is None or now["state"] != "waiting":
             return standing, None  # somebody else has read it meanwhile
         page = page | now
@@ -201,7 +201,7 @@ def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outc
             "source_id": job.source_id if job else None,
             "bytes": outcome.sent,
         }
-        connection.execute(queries.SETTLE_PAGE, values)
+        connection.execute(crawl_queries.SETTLE_PAGE, values)
         if page["origin"] == "start" and (state in ("failed", "gone") or reason in NO_START):
             end(
                 connection,
@@ -211,13 +211,13 @@ def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outc
                 f"its first page {NO_START.get(str(reason), 'cannot be read')}",
             )
         if reason == "quota_ingestions":
-            connection.execute(queries.CUT_RUN, {**run.keys, "cut": reason})
+            connection.execute(crawl_queries.CUT_RUN, {**run.keys, "cut": reason})
     return "wanted", job
 
 
 def _stands_for(connection: Connection, run: Run, url: str) -> bool:
     """Whether a canonical address may be left the content: not if it points back, or has turned out to be no page."""
-    row = connection.execute(queries.READ_PAGE, {**run.keys, "url": url}).fetchone()
+    row = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": url}).fetchone()
     return row is None or row["run"] < run.run or row["state"] in ("waiting", "taken", "unchanged", "refused")
 
 
@@ -243,7 +243,7 @@ def _take(
         "file_sha256": sha256,
         "language": crawl["wanted_language"],
     }
-    if connection.execute(queries.FIND_TWIN, values).fetchone():
+    if connection.execute(crawl_queries.FIND_TWIN, values).fetchone():
         return "skipped", "duplicate", None
     quota = connection.execute(queries.READ_QUOTA, values).fetchone()
     known = connection.execute(queries.KNOWS_FILE, values).fetchone()
@@ -254,9 +254,9 @@ def _take(
     connection.execute(queries.KEEP_FILE, values)
     version = 1
     if page["source_id"] is None:
-        connection.execute(queries.ADD_PAGE_SOURCE, values)
+        connection.execute(crawl_queries.ADD_PAGE_SOURCE, values)
     else:
-        before = connection.execute(queries.CHANGE_PAGE_SOURCE, values).fetchone()
+        before = connection.execute(crawl_queries.CHANGE_PAGE_SOURCE, values).fetchone()
         wanted = connection.execute(queries.WANT_VERSION, values).fetchone()
         assert before is not None and wanted is not None
         version = wanted["wanted_version"]
@@ -276,9 +276,9 @@ def finish(connection: Connection, run: Run) -> str:
                 return "ready" if crawl.get("state") == "ready" else standing
             values = {**run.keys, "chatbot_id": crawl["chatbot_id"]}
             values |= {"cut": crawl["cut"], "most_pages": crawl["most_pages"]}
-            for heir in connection.execute(queries.HEIRS, values).fetchall():
-                connection.execute(queries.INHERIT, {**values, **heir})
-            vanished = connection.execute(queries.VANISHED, values).fetchall()
+            for heir in connection.execute(crawl_queries.HEIRS, values).fetchall():
+                connection.execute(crawl_queries.INHERIT, {**values, **heir})
+            vanished = connection.execute(crawl_queries.VANISHED, values).fetchall()
             if not vanished:
                 end(connection, run, "ready")
                 return "ready"
@@ -297,7 +297,7 @@ def delete_source(connection: Connection, run: Run, source_id: object) -> None:
 def end(connection: Connection, run: Run, state: str, code: str | None = None, message: str | None = None) -> bool:
     """The run is over, in the caller's transaction; False when it was before."""
     values = {**run.keys, "state": state, "error_code": code, "error_message": message and message[:500]}
-    return connection.execute(queries.END_RUN, values).fetchone() is not None
+    return connection.execute(crawl_queries.END_RUN, values).fetchone() is not None
 
 
 def fail(connection: Connection, run: Run, code: str, message: str) -> bool:

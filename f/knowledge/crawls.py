@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import httpx
 
-from f.knowledge import crawling, queries
+from f.knowledge import crawl_queries, crawling, queries
 from f.knowledge.crawling import Run
 from f.knowledge.library import Library, over
 from f.knowledge.runs import start_crawl
@@ -53,11 +53,11 @@ def add(library: Library, url: str, name: str, language: str | None, settings: M
     with library.work():
         library.connection.execute(queries.LOCK_DAY, values)
         library.check_quota(library.keys, 0)
-        count = library.connection.execute(queries.COUNT_CRAWLS, values).fetchone()
+        count = library.connection.execute(crawl_queries.COUNT_CRAWLS, values).fetchone()
         assert count is not None
         if count["crawls"] + 1 > count["most_crawls"]:
             raise over("crawls", f"{count['most_crawls']} in all")
-        if not library.connection.execute(queries.ADD_CRAWL, values).fetchone():
+        if not library.connection.execute(crawl_queries.ADD_CRAWL, values).fetchone():
             raise ApiError(409, "same_site", "this chatbot has a crawl of this address already")
         library.connection.execute(queries.COUNT_INGESTION, values)
     start(library, values["crawl_id"])
@@ -71,8 +71,8 @@ def refresh(library: Library, crawl_id: str, settings: Mapping[str, Any], *, cha
         library.connection.execute(queries.LOCK_DAY, values)
         find(library, crawl_id)
         library.check_quota(library.keys, 0)
-        library.connection.execute(queries.CHANGE_CRAWL, values)
-        if not library.connection.execute(queries.WANT_RUN, values).fetchone():
+        library.connection.execute(crawl_queries.CHANGE_CRAWL, values)
+        if not library.connection.execute(crawl_queries.WANT_RUN, values).fetchone():
             raise ApiError(409, "running", "it is being read now: cancel that first, or wait")
         library.connection.execute(queries.COUNT_INGESTION, values)
     start(library, crawl_id)
@@ -96,16 +96,16 @@ def delete(library: Library, crawl_id: str) -> None:
         library.connection.execute(queries.LOCK_DAY, values)
         run = Run(library.organization_id, crawl_id, find(library, crawl_id)["run"])
         crawling.lock(library.connection, run)
-        for row in library.connection.execute(queries.SOURCES_OF_CRAWL, values).fetchall():
+        for row in library.connection.execute(crawl_queries.SOURCES_OF_CRAWL, values).fetchall():
             crawling.delete_source(library.connection, run, row["source_id"])
-        library.connection.execute(queries.DELETE_CRAWL, values)
+        library.connection.execute(crawl_queries.DELETE_CRAWL, values)
 
 
 def start(library: Library, crawl_id: str) -> None:
     """Queue the run. Where that cannot be done now, the schedule does it within two minutes."""
     with tenant(library.connection, library.organization_id):
         values = {**library.keys, "crawl_id": crawl_id}
-        crawl = library.connection.execute(queries.COUNT_CRAWL_ATTEMPT, values).fetchone()
+        crawl = library.connection.execute(crawl_queries.COUNT_CRAWL_ATTEMPT, values).fetchone()
     if crawl:
         try:
             start_crawl(Run(library.organization_id, crawl_id, crawl["run"]).keys, crawl["attempts"])
@@ -115,7 +115,7 @@ def start(library: Library, crawl_id: str) -> None:
 
 def find(library: Library, crawl_id: str) -> dict[str, Any]:
     """A crawl of this chatbot, in the caller's transaction. Raises ApiError 404."""
-    row = library.connection.execute(queries.SHOW_CRAWL, {**library.keys, "crawl_id": crawl_id}).fetchone()
+    row = library.connection.execute(crawl_queries.SHOW_CRAWL, {**library.keys, "crawl_id": crawl_id}).fetchone()
     if row is None:
         raise ApiError(404, "not_found", "this chatbot has no such crawl")
     return row
@@ -126,8 +126,8 @@ def show(library: Library, crawl_id: str, limit: int = 0, offset: int = 0) -> di
     with tenant(library.connection, library.organization_id):
         crawl = find(library, crawl_id)
         values = {**library.keys, "crawl_id": crawl_id, "run": crawl["run"], "limit": limit, "offset": offset}
-        counts = library.connection.execute(queries.COUNT_PAGES, values).fetchone()
-        pages = library.connection.execute(queries.LIST_PAGES, values).fetchall() if limit else []
+        counts = library.connection.execute(crawl_queries.COUNT_PAGES, values).fetchone()
+        pages = library.connection.execute(crawl_queries.LIST_PAGES, values).fetchall() if limit else []
     assert counts is not None
     shown = described(crawl) | {"progress": {"pages": counts["pages"], "sources": counts["sources"]}}
     return shown | ({"listed": plain(pages)} if limit else {})

@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from f.knowledge import ingestion, queries
+from f.knowledge import crawl_queries, ingestion, queries
 from f.knowledge.ingestion import Job
 from f.knowledge.runs import start_ingestion
 from f.lib.api_auth import Caller, authenticate
@@ -122,7 +122,7 @@ class Library:
             self.connection.execute(queries.PATIENCE)
             self.connection.execute(queries.LOCK_DAY, values)
             self.find(source_id)
-            self.connection.execute(queries.EXCLUDE_PAGE, values)
+            self.connection.execute(crawl_queries.EXCLUDE_PAGE, values)
             gone = self.connection.execute(queries.DELETE_SOURCE, values).fetchone()
             if gone and gone["file_sha256"]:
                 self.connection.execute(queries.DELETE_FILE, {**values, "file_sha256": gone["file_sha256"]})

@@ -8,7 +8,7 @@
 # ///
 """The web sites of a chatbot's knowledge"""
 
-from f.knowledge import crawls, queries
+from f.knowledge import crawl_queries, crawls
 from f.knowledge.library import open_library
 from f.lib import http
 from f.lib.database import tenant
@@ -24,7 +24,7 @@ def main(chatbot: str, request: dict | None = None) -> dict:
     Returns `crawls`, newest first.
     """
     with open_library(request, chatbot) as library, tenant(library.connection, library.organization_id):
-        rows = library.connection.execute(queries.LIST_CRAWLS, library.keys).fetchall()
+        rows = library.connection.execute(crawl_queries.LIST_CRAWLS, library.keys).fetchall()
         return {"crawls": [crawls.described(row) for row in rows]}
 
 

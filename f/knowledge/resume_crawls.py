@@ -8,7 +8,7 @@
 # ///
 """Take up crawls whose run stands still, and begin those that are due: every minute"""
 
-from f.knowledge import crawling, queries
+from f.knowledge import crawl_queries, crawling
 from f.knowledge.crawling import Run
 from f.knowledge.runs import start_crawl
 from f.lib.database import connect, tenant
@@ -24,12 +24,12 @@ def main(database: dict) -> dict:
     """
     started = given_up = 0
     with connect(database) as connection:
-        for row in connection.execute(queries.DUE_CRAWLS, {"most": MOST}).fetchall():
+        for row in connection.execute(crawl_queries.DUE_CRAWLS, {"most": MOST}).fetchall():
             keys = {"organization_id": str(row["organization_id"]), "crawl_id": str(row["crawl_id"])}
             with tenant(connection, keys["organization_id"]):
                 if row["is_next"]:
-                    connection.execute(queries.WANT_RUN, keys)
-                crawl = connection.execute(queries.COUNT_CRAWL_ATTEMPT, keys).fetchone()
+                    connection.execute(crawl_queries.WANT_RUN, keys)
+                crawl = connection.execute(crawl_queries.COUNT_CRAWL_ATTEMPT, keys).fetchone()
             if crawl is None:
                 continue
             run = Run(run=crawl["run"], **keys)

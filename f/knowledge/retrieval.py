@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from f.knowledge import queries
+from f.knowledge import search_queries
 from f.knowledge.chunks import search_text
 from f.knowledge.embeddings import Embedder, EmbeddingError, as_halfvec
 from f.knowledge.passages import Passage, join
@@ -62,7 +62,7 @@ class Found:
 def has_knowledge(connection: Connection, organization_id: str, chatbot_id: str) -> bool:
     """In the caller's transaction: whether there is anything to search."""
     values = {"organization_id": organization_id, "chatbot_id": chatbot_id}
-    row = connection.execute(queries.HAS_KNOWLEDGE, values).fetchone()
+    row = connection.execute(search_queries.HAS_KNOWLEDGE, values).fetchone()
     return bool(row and row["known"])
 
 
@@ -92,7 +92,9 @@ def search(
         _rank(connection, organization_id, chatbot, text, vector, found, max(most, CANDIDATES), rerank)
         # More than are wanted: some are joined, some say the same.
         ids = [chunk_id for chunk_id, _ in found.ranked[: most * 2 + 6]]
-        rows = connection.execute(queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}).fetchall()
+        rows = connection.execute(
+            search_queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}
+        ).fetchall()
     found.passages = join(rows, dict(found.ranked), most)
     found.ms["all"] = _ms(started)
     return found
@@ -119,7 +121,7 @@ def _rank(
         "b": B,
     }
     started = time.perf_counter()
-    prepared = connection.execute(queries.PREPARE_SEARCH, values).fetchone()
+    prepared = connection.execute(search_queries.PREPARE_SEARCH, values).fetchone()
     assert prepared is not None
     values |= prepared
     if not values["chunks"]:
@@ -132,13 +134,13 @@ def _rank(
     started = time.perf_counter()
     meaning, words = dict(found.by_meaning), {}
     if values["terms"]:
-        rows = connection.execute(queries.BY_WORDS, {**values, "ids": list(meaning)}).fetchall()
+        rows = connection.execute(search_queries.BY_WORDS, {**values, "ids": list(meaning)}).fetchall()
         words = dict(_scored(rows))
         found.by_words = _scored(rows)[:most]
     found.ms["words"] += _ms(started)
     started = time.perf_counter()
     if vector is not None and (others := [hit for hit, _ in found.by_words if hit not in meaning]):
-        meaning |= _scored(connection.execute(queries.MEANING_OF, {**values, "ids": others}).fetchall())
+        meaning |= _scored(connection.execute(search_queries.MEANING_OF, {**values, "ids": others}).fetchall())
     candidates = dict.fromkeys([*dict(found.by_meaning), *dict(found.by_words)])
     found.fused = fuse([Candidate(hit, meaning.get(hit), words.get(hit, 0.0)) for hit in candidates])
     ranked = _reranked(connection, values, found.fused, rerank) if vector is not None else found.fused
@@ -153,7 +155,7 @@ def _reranked(connection: Connection, values: dict[str, Any], fused: Scored, rer
         return fused
     near: dict[int, Scored] = {}
     ids = [hit for hit, _ in best]
-    for row in connection.execute(queries.NEAREST, {**values, "ids": ids, "nearest": NEAREST}).fetchall():
+    for row in connection.execute(search_queries.NEAREST, {**values, "ids": ids, "nearest": NEAREST}).fetchall():
         near.setdefault(row["one"], []).extend(_scored([row]))
     ranked = rerank(best, near)
     # The rest stays behind, whatever the re-ranker's numbers are.
@@ -164,11 +166,11 @@ def _reranked(connection: Connection, values: dict[str, Any], fused: Scored, rer
 def by_meaning(connection: Connection, values: dict[str, Any], dimensions: int) -> Scored:
     """The nearest passages. The index may lose some of a tenant's rows: then all of them are looked at after all."""
     if values["chunks"] * dimensions > EXACT_NUMBERS and dimensions in INDEXED:
-        connection.execute(queries.ITERATE)
-        rows = connection.execute(queries.BY_MEANING_INDEXED.format(dimensions), values).fetchall()
+        connection.execute(search_queries.ITERATE)
+        rows = connection.execute(search_queries.BY_MEANING_INDEXED.format(dimensions), values).fetchall()
         if len(rows) >= min(values["most"], values["chunks"]):
             return _scored(rows)
-    return _scored(connection.execute(queries.BY_MEANING, values).fetchall())
+    return _scored(connection.execute(search_queries.BY_MEANING, values).fetchall())
 
 
 def _scored(rows: Sequence[dict[str, Any]]) -> Scored:

@@ -9,7 +9,7 @@ from shelf import BICIS, DENTAL, Shelf
 from websites import FILLING, Crawler, WebSite, page, resolver
 from werkzeug import Request, Response
 
-from f.knowledge import crawling, queries, visits
+from f.knowledge import crawl_queries, crawling, visits
 from f.knowledge.crawling import Run
 from f.lib import outside
 from f.lib.database import tenant
@@ -243,9 +243,9 @@ def test_a_run_of_a_deleted_crawl_ends(shelf: Shelf, site: WebSite, crawler: Cra
     crawler.prepare(run)
     crawler.step(run)
     with tenant(shelf.connection, BICIS):
-        for row in shelf.connection.execute(queries.SOURCES_OF_CRAWL, run.keys).fetchall():
+        for row in shelf.connection.execute(crawl_queries.SOURCES_OF_CRAWL, run.keys).fetchall():
             crawling.delete_source(shelf.connection, run, row["source_id"])
-        shelf.connection.execute(queries.DELETE_CRAWL, run.keys)
+        shelf.connection.execute(crawl_queries.DELETE_CRAWL, run.keys)
     assert crawler.step(run) == "gone" and crawler.prepare(run) == "gone"
     assert crawling.finish(shelf.connection, run) == "gone"
     for table in ("crawl_pages", "knowledge_sources", "document_chunks", "source_files"):
@@ -259,7 +259,7 @@ def test_a_page_whose_source_the_tenant_deleted_does_not_come_back(shelf: Shelf,
     with tenant(shelf.connection, BICIS):
         (row,) = shelf.rows("select source_id from crawl_pages where url like '%%/a'")
         values = {**run.keys, "source_id": str(row["source_id"])}
-        shelf.connection.execute(queries.EXCLUDE_PAGE, values)
+        shelf.connection.execute(crawl_queries.EXCLUDE_PAGE, values)
         crawling.delete_source(shelf.connection, run, row["source_id"])
     run = crawler.again(run)
     assert crawler.crawl(run) == "ready" and set(crawler.sources()) == {"/", "/b"}
@@ -319,7 +319,7 @@ def test_what_stands_still_or_is_due_is_taken_up(shelf: Shelf, site: WebSite, cr
     run = crawler.add(site.url + "/", every_hours=24)
 
     def due() -> list[tuple[str, bool]]:
-        rows = shelf.connection.execute(queries.DUE_CRAWLS, {"most": 9}).fetchall()
+        rows = shelf.connection.execute(crawl_queries.DUE_CRAWLS, {"most": 9}).fetchall()
         return [(str(row["crawl_id"]), row["is_next"]) for row in rows]
 
     assert due() == []

@@ -7,7 +7,7 @@ import pytest
 from shelf import BICIS, DENTAL, Shelf
 from systems import Database
 
-from f.knowledge import queries, retrieval
+from f.knowledge import retrieval, search_queries
 from f.knowledge.embeddings import EmbeddingError, as_halfvec
 from f.lib.database import tenant
 from local import scale
@@ -117,7 +117,7 @@ def plan(shelf: Shelf, query: str, organization_id: str) -> str:
     values |= {"embedding_model": "multilingual-e5-small/384", "terms": ["w7"], "chunks": 10, "average_length": 5}
     values["ids"] = []
     with tenant(shelf.connection, organization_id):
-        shelf.connection.execute(queries.ITERATE)
+        shelf.connection.execute(search_queries.ITERATE)
         rows = shelf.connection.execute(f"explain {query}", {**values, "k1": 1.2, "b": 0.75}).fetchall()
     return "\n".join(row["QUERY PLAN"] for row in rows)
 
@@ -127,11 +127,11 @@ def test_when_the_index_is_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
     fill(shelf, BICIS, 40)
     fill(shelf, DENTAL, 3000)
     shelf.owner.execute("vacuum analyze document_chunks, chunk_terms")
-    indexed = queries.BY_MEANING_INDEXED.format(384)
+    indexed = search_queries.BY_MEANING_INDEXED.format(384)
     assert "document_chunks_384" in plan(shelf, indexed, DENTAL)
-    assert "document_chunks_384" not in plan(shelf, queries.BY_MEANING, DENTAL)
-    assert "document_chunks_of_chatbot" in plan(shelf, queries.BY_MEANING, BICIS)
-    assert "chunk_terms_found" in plan(shelf, queries.BY_WORDS, DENTAL)
+    assert "document_chunks_384" not in plan(shelf, search_queries.BY_MEANING, DENTAL)
+    assert "document_chunks_of_chatbot" in plan(shelf, search_queries.BY_MEANING, BICIS)
+    assert "chunk_terms_found" in plan(shelf, search_queries.BY_WORDS, DENTAL)
     exact = [hit for hit, _ in shelf.search("passage", organization_id=DENTAL).by_meaning]
     monkeypatch.setattr(retrieval, "EXACT_NUMBERS", 1)
     near = [hit for hit, _ in shelf.search("passage", organization_id=DENTAL).by_meaning]

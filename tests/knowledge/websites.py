@@ -10,7 +10,7 @@ from pytest_httpserver import HTTPServer
 from shelf import BICIS, Shelf
 from werkzeug import Request, Response
 
-from f.knowledge import crawling, ingestion, queries
+from f.knowledge import crawl_queries, crawling, ingestion
 from f.knowledge.crawling import Run
 from f.knowledge.documents import Limits, identify
 from f.knowledge.extraction import read
@@ -102,12 +102,12 @@ class Crawler:
         values |= {"chatbot_id": self.shelf.chatbot(BICIS)["id"], "max_pages": None, "max_depth": None}
         values |= {"every_hours": None, **settings}
         with tenant(self.shelf.connection, BICIS):
-            self.shelf.connection.execute(queries.ADD_CRAWL, values)
+            self.shelf.connection.execute(crawl_queries.ADD_CRAWL, values)
         return Run(BICIS, str(values["crawl_id"]), 1)
 
     def again(self, run: Run) -> Run:
         with tenant(self.shelf.connection, BICIS):
-            row = self.shelf.connection.execute(queries.WANT_RUN, run.keys).fetchone()
+            row = self.shelf.connection.execute(crawl_queries.WANT_RUN, run.keys).fetchone()
         assert row is not None
         return Run(run.organization_id, run.crawl_id, row["run"])
 
