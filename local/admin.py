@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from local import api, database
 from local.credentials import Credentials
 from local.running import find_running
 from local.settings import load
+from local.tables import fields, table
 
 #: How an answer is shown: the list in it, and that list's columns; without a list, its own fields line by line.
 TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -188,7 +189,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         given |= _simulated_number(options.chatbot, environment)
     elif "secret_name" in names and (value := _secret(options)) is not None:
         given[options.secret_name] = value
-    api_url, api_key = _place(options, environment)
+    api_url, api_key = api.place(options, environment, lambda own: own.operator_key)
     method, path = options.call
     answer = call(api_url, api_key, method, path, given)
     print(json.dumps(answer, ensure_ascii=False) if options.json else as_text(answer, options.shown))
@@ -209,51 +210,10 @@ def as_text(answer: Mapping[str, Any], shown: str) -> str:
     """The answer for people."""
     if shown in TABLES:
         name, columns = TABLES[shown]
-        lines = [table(answer[name], columns)]
         rest = {field: value for field, value in answer.items() if field != name and value is not None}
-    else:
-        lines = []
-        rest = dict(answer)
-    for field, value in rest.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            columns = tuple(column for column in value[0] if column not in ("updated_at", "refresh_error"))
-            lines.append(f"\n{field}\n{table(value, columns)}")
-        else:
-            lines.append(f"{field:24}{_cell(value)}")
-    if "key" in answer:
-        lines.append("\nThe key is shown this once and stored nowhere.")
-    return "\n".join(lines).strip("\n")
-
-
-def table(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
-    cells = [list(columns), *([_cell(row.get(column)) for column in columns] for row in rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join(lines if len(lines) > 1 else ["none"])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    # A moment to the second is enough for people.
-    text = "" if value is None else str(value)
-    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\S*$", r"\1 \2", text)
-
-
-def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Address and key. This installation's operator key never goes elsewhere."""
-    key = options.api_key or environment.get(api.KEY_VARIABLE)
-    if options.api_url:
-        if not key:
-            raise AdminError(f"--api-url needs --api-key or {api.KEY_VARIABLE}")
-        return options.api_url, key
-    settings = load(environment)
-    running = find_running(settings.data_dir)
-    if running is None:
-        raise AdminError("nothing runs here: ./dev up first, or name an installation with --api-url")
-    return running.settings.api_url, key or Credentials.load(settings.data_dir).operator_key
+        return f"{table(answer[name], columns)}\n{fields(rest)}".strip("\n")
+    once = "\n\nThe key is shown this once and stored nowhere." if "key" in answer else ""
+    return fields(answer) + once
 
 
 def _simulated_number(name: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -278,9 +238,9 @@ def _operator_keys(options: argparse.Namespace, environment: Mapping[str, str]) 
     ):
         connection.execute("set local role owner")
         if options.what == "list":
-            fields = ("id", "name", "key_prefix", "created_at", "revoked_at")
-            rows = connection.execute(f"select {', '.join(fields)} from operator_keys order by created_at").fetchall()  # noqa: S608  # constants
-            print(table([dict(zip(fields, row, strict=True)) for row in rows], fields))
+            columns = ("id", "name", "key_prefix", "created_at", "revoked_at")
+            rows = connection.execute(f"select {', '.join(columns)} from operator_keys order by created_at").fetchall()  # noqa: S608  # constants
+            print(table([dict(zip(columns, row, strict=True)) for row in rows], columns))
         elif not options.name:
             raise AdminError(f"operator-key {options.what} needs a name or id")
         elif options.what == "create":

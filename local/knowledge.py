@@ -10,11 +10,9 @@ from typing import Any
 
 from f.knowledge.documents import CONTENT_TYPES
 from local import api
-from local.admin import table
 from local.api import CallError
 from local.credentials import DEMO1, DEMO2, Credentials
-from local.running import find_running
-from local.settings import load
+from local.tables import fields, table
 
 #: Chatbots of db/seed.sql, by slug, with the credential that is their tenant's key.
 DEMOS = {
@@ -118,7 +116,7 @@ class Shelf:
 
     def __init__(self, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         self._chatbot = options.chatbot
-        self._api_url, self._key = _place(options, environment)
+        self._api_url, self._key = api.place(options, environment, lambda own: _demo_key(own, options.chatbot))
 
     def search(self, query: str, limit: int | None = None) -> dict[str, Any]:
         return self.call("POST", "search", json={"query": query, **({} if limit is None else {"limit": limit})})
@@ -127,26 +125,14 @@ class Shelf:
         return api.call(self._api_url, self._key, method, f"chatbots/{self._chatbot}/knowledge/{path}", **request)
 
 
-def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Address and key. A key of this installation never goes elsewhere."""
-    key = options.api_key or environment.get(api.KEY_VARIABLE)
-    if options.api_url:
-        if not key:
-            raise CallError(f"--api-url needs --api-key or {api.KEY_VARIABLE}")
-        return options.api_url, key
-    settings = load(environment)
-    running = find_running(settings.data_dir)
-    if running is None:
-        raise CallError("nothing runs here: ./dev up first, or name an installation with --api-url")
-    if not key:
-        named = [field for slug, (demo, field) in DEMOS.items() if options.chatbot in (slug, demo.chatbot_id)]
-        if not named:
-            raise CallError(
-                f"{options.chatbot} is no demo tenant's: give a key of its tenant with --api-key or {api.KEY_VARIABLE}"
-                " (./dev admin api-key create NAME --scopes knowledge --organization ORG)"
-            )
-        key = getattr(Credentials.load(settings.data_dir), named[0])
-    return running.settings.api_url, key
+def _demo_key(own: Credentials, chatbot: str) -> str:
+    for slug, (demo, field) in DEMOS.items():
+        if chatbot in (slug, demo.chatbot_id):
+            return str(getattr(own, field))
+    raise CallError(
+        f"{chatbot} is no demo tenant's: give a key of its tenant with --api-key or {api.KEY_VARIABLE}"
+        " (./dev admin api-key create NAME --scopes knowledge --organization ORG)"
+    )
 
 
 def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
@@ -179,25 +165,12 @@ def _settled(
 def as_text(answer: Mapping[str, Any]) -> str:
     """The answer for people."""
     if "sources" in answer and isinstance(answer["sources"], list):
-        return table([_flat(source) for source in answer["sources"]], COLUMNS)
+        return table(answer["sources"], COLUMNS)
     if "crawls" in answer:
-        return table([_flat(crawl) for crawl in answer["crawls"]], CRAWL_COLUMNS)
+        return table(answer["crawls"], CRAWL_COLUMNS)
     if "passages" in answer:
         return "\n\n".join(_passage(passage) for passage in answer["passages"]) or "nothing was found"
-    lines = []
-    for name, value in answer.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines.append(f"\n{name}\n{table(value, tuple(value[0]))}")
-        elif value not in (None, [], {}):
-            lines.append(f"{name:16}{_flat({name: value})[name]}")
-    return "\n".join(lines)
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        for name, value in row.items()
-    }
+    return fields({name: value for name, value in answer.items() if value not in (None, [], {})})
 
 
 def _passage(passage: Mapping[str, Any]) -> str:

@@ -54,7 +54,8 @@ def main(
             "app_id": app_of(app_id, api),
         }
         values["access_token_path"] = f"f/whatsapp/{values['organization_id']}/access_token_{values['phone_number_id']}"
-        find_chatbot(desk, values)
+        with desk.reading(values["organization_id"]):
+            values["chatbot_id"] = desk.chatbot_id(values)
         with BusinessAccount(api, token) as account:
             number = account.number(values["phone_number_id"])
             if not account.has_number(values["waba_id"], values["phone_number_id"]):
@@ -65,24 +66,14 @@ def main(
         return keep(desk, values, token) | {"verified_name": number.get("verified_name")}
 
 
-def find_chatbot(desk: Desk, values: dict[str, Any]) -> None:
-    with desk.reading(values["organization_id"]):
-        found = desk.connection.execute(queries.FIND_CHATBOT, values).fetchone()
-    if found is None:
-        raise http.ApiError(404, "not_found", "there is no chatbot of this slug")
-    values["chatbot_id"] = str(found["id"])
-
-
 def keep(desk: Desk, values: dict[str, Any], token: str) -> dict:
     """The row, then the token, at once: whoever is told that the number is another's has changed nothing."""
     fields = ("chatbot_id", "app_id", "waba_id", "display_phone_number", "access_token_path")
     new = {field: values[field] for field in fields}
     with desk.work(values["organization_id"]) as record:
         old = desk.connection.execute(queries.LOCK_NUMBER, values).fetchone()
-        if old:
-            desk.connection.execute(queries.CHANGE_NUMBER, values)
-        elif not desk.connection.execute(queries.ADD_NUMBER, values).fetchone():
-            raise http.ApiError(409, "number_taken", "this number is connected already, and not by this organization")
+        taken = http.ApiError(409, "number_taken", "this number is connected already, and not by this organization")
+        desk.keep(old, queries.CHANGE_NUMBER, queries.ADD_NUMBER, values, taken)
         record("whatsapp_number", values["phone_number_id"], old=old, new=new)
         put_secret(values["access_token_path"], token, f"WhatsApp token of {values['display_phone_number']}")
     return {

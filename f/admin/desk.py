@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from f.admin import queries
-from f.lib.api_auth import Caller, authenticate, hold
-from f.lib.database import Connection, connect, tenant
-from f.lib.http import ApiError, invalid, text
-from f.lib.windmill import WindmillError, get_resource, start_script
+from f.lib.api_auth import Caller, authenticate, hold, serving
+from f.lib.database import Connection, tenant
+from f.lib.http import ApiError, invalid, refuse_problem, text
+from f.lib.windmill import start_script
 
 DATABASE = "f/admin/database"
 
@@ -103,6 +102,26 @@ class Desk:
         with tenant(self.connection, organization_id):
             yield
 
+    def keep(
+        self, known: dict[str, Any] | None, change: str, add: str, values: dict[str, Any], taken: ApiError
+    ) -> dict[str, Any]:
+        """Change the row that is `known`, or add one, in a `work`. Returns it, or what `add` returns. Raises `taken`
+        when somebody else has added it."""
+        if known:
+            self.connection.execute(change, values)
+            return known
+        added = self.connection.execute(add, values).fetchone()
+        if added is None:
+            raise taken
+        return added
+
+    def chatbot_id(self, keys: dict[str, Any]) -> str:
+        """Of the slug `chatbot`, in the caller's transaction. Raises ApiError 404."""
+        found = self.connection.execute(queries.FIND_CHATBOT, keys).fetchone()
+        if found is None:
+            raise ApiError(404, "not_found", "there is no chatbot of this slug")
+        return str(found["id"])
+
     def erase_this_run(self) -> None:
         """Have the run's arguments and result erased soon. Before a secret is shown or kept: raises when it cannot."""
         start_script("f/admin/erase_run", {"job_id": os.environ["WM_JOB_ID"]}, ERASE_SECONDS)
@@ -111,19 +130,13 @@ class Desk:
 @contextmanager
 def open_desk(action: str, request: dict[str, Any] | None, *, operators_only: bool = False) -> Iterator[Desk]:
     """Serve a call of `action`. `request` is the route's, None in Windmill's form. Raises ApiError."""
-    try:
-        with connect(get_resource(DATABASE)) as connection:
-            if request is None:
-                caller = Caller("windmill", os.environ.get("WM_USERNAME") or "unknown")
-            else:
-                caller = authenticate(connection, request, operators=True)
-                if operators_only and caller.organization_id is not None:
-                    raise ApiError(403, "operators_only", "only operators of the installation may do this")
-                caller.require("admin")
-                if request.get("problem"):
-                    raise ApiError(422, "invalid_request", request["problem"])
-            yield Desk(connection, caller, action)
-    except psycopg.OperationalError as error:
-        raise ApiError(503, "unavailable", "the database cannot do this now: try again") from error
-    except WindmillError as error:
-        raise ApiError(503, "unavailable", "Windmill cannot do this now: try again") from error
+    with serving(DATABASE) as connection:
+        if request is None:
+            caller = Caller("windmill", os.environ.get("WM_USERNAME") or "unknown")
+        else:
+            caller = authenticate(connection, request, operators=True)
+            if operators_only and caller.organization_id is not None:
+                raise ApiError(403, "operators_only", "only operators of the installation may do this")
+            caller.require("admin")
+            refuse_problem(request)
+        yield Desk(connection, caller, action)

@@ -151,13 +151,9 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
             if field not in new:
                 raise http.invalid(field, "is missing: a new chatbot needs it")
         values = {**keys, **new, "facts": Jsonb(new["facts"]), "fallback_models": Jsonb(new["fallback_models"])}
-        if known:
-            desk.connection.execute(queries.CHANGE_CHATBOT, values)
-        else:
-            added = desk.connection.execute(queries.ADD_CHATBOT, values).fetchone()
-            if added is None:
-                raise http.ApiError(409, "conflict", "somebody else created this chatbot just now: try again")
-            new["id"] = str(added["id"])
+        taken = http.ApiError(409, "conflict", "somebody else created this chatbot just now: try again")
+        kept = desk.keep(known, queries.CHANGE_CHATBOT, queries.ADD_CHATBOT, values, taken)
+        new["id"] = str(kept["id"])
         changed = [field for field in new if field != "id" and (not known or new[field] != old[field])]
         record(
             "chatbot",

@@ -81,13 +81,9 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any], token: str | N
         elif new["url"] != old["url"]:
             new["credential_path"] = None  # it is for the server at the old address
         values = {**keys, **new}
-        if known:
-            desk.connection.execute(queries.CHANGE_INTEGRATION, values)
-        else:
-            added = desk.connection.execute(queries.ADD_INTEGRATION, values).fetchone()
-            if added is None:
-                raise http.ApiError(409, "conflict", "somebody else added this integration just now: try again")
-            new["id"] = values["id"] = str(added["id"])
+        taken = http.ApiError(409, "conflict", "somebody else added this integration just now: try again")
+        kept = desk.keep(known, queries.CHANGE_INTEGRATION, queries.ADD_INTEGRATION, values, taken)
+        new["id"] = values["id"] = str(kept["id"])
         before = give_tools(desk, values) if keys["chatbot"] else None
         record(
             "integration",
@@ -117,10 +113,7 @@ def checked(name: str, old: dict[str, Any], new: dict[str, Any], token: str | No
 
 def give_tools(desk: Desk, values: dict[str, Any]) -> list[str]:
     """Replace the chatbot's tools of this server. Returns those it had."""
-    found = desk.connection.execute(queries.FIND_CHATBOT, values).fetchone()
-    if found is None:
-        raise http.ApiError(404, "not_found", "there is no chatbot of this slug")
-    values["chatbot_id"] = found["id"]
+    values["chatbot_id"] = desk.chatbot_id(values)
     before = [row["tool_name"] for row in desk.connection.execute(queries.TOOLS_OF_CHATBOT, values)]
     desk.connection.execute(queries.TAKE_TOOLS, values)
     desk.connection.execute(queries.GIVE_TOOLS, values)

@@ -12,16 +12,12 @@ import math
 import time
 from functools import partial
 
-import httpx
-
-from f.knowledge import crawling, queries
+from f.knowledge import crawling, runs
 from f.knowledge.crawling import Run
 from f.knowledge.fetching import fetch
-from f.knowledge.ingestion import Job
 from f.knowledge.robots import Robots
-from f.knowledge.runs import start_ingestion
 from f.knowledge.visits import visit
-from f.lib.database import Connection, connect, tenant
+from f.lib.database import connect
 
 #: Seconds after which the worker is given back.
 SECONDS = 20
@@ -54,7 +50,7 @@ def main(database: dict, organization_id: str, crawl_id: str, run: int, local_ad
             outcome = visit(read, crawl, page, rules)
             state, job = crawling.settle(connection, work, page, outcome)
             if job:
-                ingest(connection, job)
+                runs.begin(connection, runs.INGESTION, job.organization_id, job.source_id)
             if state != "wanted":
                 return {"state": state, "pause": 0}
             # A site in trouble is left alone for longer; one that was not asked, not at all.
@@ -63,14 +59,3 @@ def main(database: dict, organization_id: str, crawl_id: str, run: int, local_ad
             if rest > PATIENCE or time.monotonic() > until:
                 return {"state": "more", "pause": math.ceil(rest)}
             time.sleep(rest)
-
-
-def ingest(connection: Connection, job: Job) -> None:
-    """Queue the version's run. Where that cannot be done now, the schedule of the ingestions does it."""
-    with tenant(connection, job.organization_id):
-        source = connection.execute(queries.COUNT_ATTEMPT, job.keys).fetchone()
-    if source:
-        try:
-            start_ingestion(job, source["attempts"])
-        except httpx.HTTPError as error:
-            print(f"the run could not be queued: {type(error).__name__}")

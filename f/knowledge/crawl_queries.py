@@ -92,7 +92,7 @@ where organization_id = %(organization_id)s and source_id::text = %(source_id)s
 
 # A run --------------------------------------------------------------------------------------------
 
-DUE_CRAWLS = "select organization_id, crawl_id, is_next from due_crawls(interval '5 minutes', %(most)s)"
+DUE_CRAWLS = "select organization_id, crawl_id, is_next as is_new from due_crawls(interval '5 minutes', %(most)s)"
 
 COUNT_CRAWL_ATTEMPT = """
 update crawls set attempts = attempts + 1, touched_at = now()

@@ -12,12 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-import httpx
-
-from f.knowledge import crawl_queries, crawling, queries
+from f.knowledge import crawl_queries, crawling, queries, runs
 from f.knowledge.crawling import Run
 from f.knowledge.library import Library, over
-from f.knowledge.runs import start_crawl
 from f.knowledge.sites import Site
 from f.lib import http
 from f.lib.database import tenant
@@ -60,7 +57,7 @@ def add(library: Library, url: str, name: str, language: str | None, settings: M
         if not library.connection.execute(crawl_queries.ADD_CRAWL, values).fetchone():
             raise ApiError(409, "same_site", "this chatbot has a crawl of this address already")
         library.connection.execute(queries.COUNT_INGESTION, values)
-    start(library, values["crawl_id"])
+    runs.begin(library.connection, runs.CRAWL, library.organization_id, values["crawl_id"])
     return show(library, values["crawl_id"])
 
 
@@ -75,7 +72,7 @@ def refresh(library: Library, crawl_id: str, settings: Mapping[str, Any], *, cha
         if not library.connection.execute(crawl_queries.WANT_RUN, values).fetchone():
             raise ApiError(409, "running", "it is being read now: cancel that first, or wait")
         library.connection.execute(queries.COUNT_INGESTION, values)
-    start(library, crawl_id)
+    runs.begin(library.connection, runs.CRAWL, library.organization_id, crawl_id)
     return show(library, crawl_id)
 
 
@@ -99,18 +96,6 @@ def delete(library: Library, crawl_id: str) -> None:
         for row in library.connection.execute(crawl_queries.SOURCES_OF_CRAWL, values).fetchall():
             crawling.delete_source(library.connection, run, row["source_id"])
         library.connection.execute(crawl_queries.DELETE_CRAWL, values)
-
-
-def start(library: Library, crawl_id: str) -> None:
-    """Queue the run. Where that cannot be done now, the schedule does it within two minutes."""
-    with tenant(library.connection, library.organization_id):
-        values = {**library.keys, "crawl_id": crawl_id}
-        crawl = library.connection.execute(crawl_queries.COUNT_CRAWL_ATTEMPT, values).fetchone()
-    if crawl:
-        try:
-            start_crawl(Run(library.organization_id, crawl_id, crawl["run"]).keys, crawl["attempts"])
-        except httpx.HTTPError as error:
-            print(f"the run could not be queued: {type(error).__name__}")
 
 
 def find(library: Library, crawl_id: str) -> dict[str, Any]:

@@ -14,16 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-import httpx
-import psycopg
-
-from f.knowledge import crawl_queries, ingestion, queries
-from f.knowledge.ingestion import Job
-from f.knowledge.runs import start_ingestion
-from f.lib.api_auth import Caller, authenticate
-from f.lib.database import Connection, connect, tenant
-from f.lib.http import ApiError, plain, text
-from f.lib.windmill import WindmillError, get_resource
+from f.knowledge import crawl_queries, ingestion, queries, runs
+from f.lib.api_auth import Caller, authenticate, serving
+from f.lib.database import Connection, tenant
+from f.lib.http import ApiError, plain, refuse_problem, text
 
 DATABASE = "f/lib/database"
 SCOPE = "knowledge"
@@ -88,7 +82,7 @@ class Library:
             if not self.connection.execute(queries.ADD_SOURCE, values).fetchone():
                 raise ApiError(409, "conflict", "somebody else added this just now")
             self.connection.execute(queries.COUNT_INGESTION, values)
-        self.start(values["source_id"])
+        runs.begin(self.connection, runs.INGESTION, self.organization_id, values["source_id"])
         return self.show(values["source_id"])
 
     def known_already(self, source_id: object) -> ApiError:
@@ -112,7 +106,7 @@ class Library:
             self.check_quota(values, 0)
             self.connection.execute(queries.WANT_VERSION, values)
             self.connection.execute(queries.COUNT_INGESTION, values)
-        self.start(source_id)
+        runs.begin(self.connection, runs.INGESTION, self.organization_id, source_id)
         return self.show(source_id)
 
     def delete(self, source_id: str) -> None:
@@ -126,17 +120,6 @@ class Library:
             gone = self.connection.execute(queries.DELETE_SOURCE, values).fetchone()
             if gone and gone["file_sha256"]:
                 self.connection.execute(queries.DELETE_FILE, {**values, "file_sha256": gone["file_sha256"]})
-
-    def start(self, source_id: str) -> None:
-        """Queue the wanted version's run. Where that cannot be done now, the schedule does it within a minute."""
-        with tenant(self.connection, self.organization_id):
-            values = {**self.keys, "source_id": source_id}
-            source = self.connection.execute(queries.COUNT_ATTEMPT, values).fetchone()
-        if source:
-            try:
-                start_ingestion(Job(self.organization_id, source_id, source["wanted_version"]), source["attempts"])
-            except httpx.HTTPError as error:
-                print(f"the run could not be queued: {type(error).__name__}")
 
     def find(self, source_id: str) -> dict[str, Any]:
         """A source of this chatbot, in the caller's transaction. Raises ApiError 404."""
@@ -183,20 +166,14 @@ def open_library(request: dict[str, Any] | None, chatbot: Any) -> Iterator[Libra
     """Serve a call of a route. Raises ApiError."""
     if request is None:
         raise ApiError(401, "unauthorized", "this script serves a route: call it with an API key")
-    try:
-        with connect(get_resource(DATABASE)) as connection:
-            caller = authenticate(connection, request)
-            caller.require(SCOPE)
-            assert caller.organization_id is not None
-            values = {"organization_id": caller.organization_id, "chatbot": str(chatbot)[:100]}
-            with tenant(connection, caller.organization_id):
-                found = connection.execute(queries.FIND_CHATBOT, values).fetchone()
-            if found is None:
-                raise ApiError(404, "not_found", "there is no such chatbot")
-            if request.get("problem"):
-                raise ApiError(422, "invalid_request", request["problem"])
-            yield Library(connection, caller, found)
-    except psycopg.OperationalError as error:
-        raise ApiError(503, "unavailable", "the database cannot do this now: try again") from error
-    except WindmillError as error:
-        raise ApiError(503, "unavailable", "Windmill cannot do this now: try again") from error
+    with serving(DATABASE) as connection:
+        caller = authenticate(connection, request)
+        caller.require(SCOPE)
+        assert caller.organization_id is not None
+        values = {"organization_id": caller.organization_id, "chatbot": str(chatbot)[:100]}
+        with tenant(connection, caller.organization_id):
+            found = connection.execute(queries.FIND_CHATBOT, values).fetchone()
+        if found is None:
+            raise ApiError(404, "not_found", "there is no such chatbot")
+        refuse_problem(request)
+        yield Library(connection, caller, found)

@@ -121,11 +121,13 @@ returning wanted_version
 
 # Ingestion ----------------------------------------------------------------------------------------
 
-STALLED = "select organization_id, source_id, is_changed from stalled_ingestions(interval '5 minutes', %(most)s)"
+STALLED = (
+    "select organization_id, source_id, is_changed as is_new from stalled_ingestions(interval '5 minutes', %(most)s)"
+)
 
 COUNT_ATTEMPT = """
 update knowledge_sources set attempts = attempts + 1, touched_at = now()
-where organization_id = %(organization_id)s and id = %(source_id)s returning attempts, wanted_version
+where organization_id = %(organization_id)s and id = %(source_id)s returning attempts, wanted_version as version
 """
 
 BEGIN_VERSION = """

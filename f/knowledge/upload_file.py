@@ -9,11 +9,8 @@
 """Upload a file to a chatbot's knowledge"""
 
 from f.knowledge.library import MAX_BYTES, language_of, open_library
-from f.knowledge.uploads import bytes_of, content_type_of, file_name, is_readable
+from f.knowledge.uploads import Upload, file_name, is_readable, upload_of
 from f.lib import http
-
-#: What came with this process' request: Windmill stores arguments, and a document is not to lie there.
-_body: dict = {}
 
 
 @http.answering(202)
@@ -30,23 +27,17 @@ def main(chatbot: str, filename: str, language: str | None = None, request: dict
     with open_library(request, chatbot) as library:
         name = file_name("filename", filename)
         code = language_of(language)
-        data: bytes | None = _body.get("data")
-        content_type = str(_body.get("content_type", ""))
-        if data is None:
+        upload: Upload | None = http.sent_file()
+        if upload is None or upload.data is None:
             raise http.ApiError(422, "invalid_request", "the file is expected as the request's body")
-        if len(data) > MAX_BYTES:
+        if len(upload.data) > MAX_BYTES:
             raise http.ApiError(413, "too_large", "a file has 20 MB at most")
-        if not data:
+        if not upload.data:
             raise http.ApiError(422, "invalid_request", "the file is empty")
-        if not is_readable(name, content_type):
+        if not is_readable(name, upload.content_type):
             raise http.ApiError(415, "unsupported_type", "PDF, DOCX, HTML, Markdown and plain text can be read")
-        return library.add("file", name, data=data, content_type=content_type, language=code)
+        return library.add("file", name, data=upload.data, content_type=upload.content_type, language=code)
 
 
 def preprocessor(event: dict) -> dict:
-    _body.clear()
-    return {"request": http.request_of(event, http.accepted_by(main), take_file=take)}
-
-
-def take(event: dict) -> None:
-    _body.update(data=bytes_of(event), content_type=content_type_of(event))
+    return {"request": http.request_of(event, http.accepted_by(main), take_file=upload_of)}

@@ -10,6 +10,7 @@
 import base64
 import binascii
 import re
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -21,6 +22,18 @@ AS_TEXT = ("text/plain", "application/xml", "text/xml", "application/json", "app
 
 #: Types that say nothing: then the ending counts alone.
 VAGUE = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """`data` None: the bytes cannot be had."""
+
+    data: bytes | None
+    content_type: str
+
+
+def upload_of(event: dict[str, Any]) -> Upload:
+    return Upload(bytes_of(event), content_type_of(event))
 
 
 def content_type_of(event: dict[str, Any]) -> str:

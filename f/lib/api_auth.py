@@ -5,13 +5,19 @@
 #   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
-"""Who calls a route: the bearer key, known by its hash, as the organisation and scopes it stands for."""
+"""Who calls a route: the bearer key, known by its hash, as the organisation and scopes it stands for; and the
+connection that the call is served over."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from f.lib.database import Connection
+import psycopg
+
+from f.lib.database import Connection, connect
 from f.lib.http import ApiError
+from f.lib.windmill import WindmillError, get_resource
 
 ROUTE_API_KEY = (
     "select organization_id, api_key_id, scopes from route_api_key(%(key_hash)s)"  # pragma: allowlist secret
@@ -42,6 +48,19 @@ class Caller:
         """Raises ApiError unless the key has the scope; an operator may do everything."""
         if self.organization_id is not None and scope not in self.scopes:
             raise ApiError(403, "missing_scope", f"this key lacks the scope {scope}")
+
+
+@contextmanager
+def serving(database: str) -> Iterator[Connection]:
+    """A connection to the resource `database` for one call of a route. Raises ApiError 503 when that or Windmill
+    is away, then or in the block."""
+    try:
+        with connect(get_resource(database)) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise ApiError(503, "unavailable", "the database cannot do this now: try again") from error
+    except WindmillError as error:
+        raise ApiError(503, "unavailable", "Windmill cannot do this now: try again") from error
 
 
 def authenticate(connection: Connection, request: dict[str, Any], *, operators: bool = False) -> Caller:

@@ -13,7 +13,7 @@ A script of a route serves a form in Windmill as well. There its arguments are t
 - as JSON *text*, since Windmill resolves `$var:` and `$res:` in arguments at every depth, and what somebody
   sends must not fetch a secret. For the same reason the request is read as the run's record has it, of its body
   only the raw text, and an error never repeats what was sent.
-- without secrets: those stay in this process, which Windmill ends with the job. They are never stored.
+- without secrets and files: those stay in this process, which Windmill ends with the job. They are never stored.
 """
 
 import functools
@@ -45,6 +45,9 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 #: Secrets among the arguments of this process' request.
 _unstored: dict[str, Any] = {}
 
+#: The file that came as its body, if the route takes one.
+_files: list[Any] = []
+
 
 class ApiError(Exception):
     """A request that is not followed. `code` is for programs, the message for people."""
@@ -70,20 +73,21 @@ def request_of(
     event: dict[str, Any],
     accepted: Collection[str],
     secrets: Collection[str] = (),
-    take_file: Callable[[dict[str, Any]], None] | None = None,
+    take_file: Callable[[dict[str, Any]], Any] | None = None,
 ) -> dict[str, Any]:
     """What a run keeps of a request: who calls (the hash of the key) and the arguments but for `secrets`.
 
     Query, then body, then path: the later one counts. `take_file` is given the request instead of JSON being read
-    from its body. What is wrong with the request is its `problem`, told once the caller is known. Raises WindmillError
-    where Windmill does not say what was sent.
+    from its body; what it returns is this process' `sent_file`. What is wrong with the request is its `problem`, told
+    once the caller is known. Raises WindmillError where Windmill does not say what was sent.
     """
     _unstored.clear()
+    _files.clear()
     event = event_as_sent(event)
     problem = None
     stored: dict[str, Any] = {}
     if take_file is not None:
-        take_file(event)
+        _files.append(take_file(event))
         event = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
     try:
         stored = {**(event.get("query") or {}), **_body(event), **(event.get("params") or {})}
@@ -94,6 +98,17 @@ def request_of(
         problem = "the body must be a JSON object"
     _unstored.update({name: stored.pop(name) for name in secrets if name in stored})
     return {"key_hash": key_hash(event), "arguments": json.dumps(stored), "problem": problem}
+
+
+def sent_file() -> Any:
+    """What the route's `take_file` made of the request; None where none came."""
+    return _files[-1] if _files else None
+
+
+def refuse_problem(request: dict[str, Any]) -> None:
+    """Tell the caller, who is known by now, what is wrong with the request. Raises ApiError 422."""
+    if request.get("problem"):
+        raise ApiError(422, "invalid_request", request["problem"])
 
 
 def _body(event: dict[str, Any]) -> dict[str, Any]:

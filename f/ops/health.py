@@ -19,8 +19,7 @@ SCHEDULES = {
     "f/ops/sweep": 5,
     "f/ops/notify": 10,
     "f/agent/refresh_tools": 30,
-    "f/knowledge/resume_ingestions": 5,
-    "f/knowledge/resume_crawls": 5,
+    "f/knowledge/resume_runs": 5,
 }
 
 #: Seconds that a run may wait for a worker.

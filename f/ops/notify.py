@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.logs import log, logged
-from f.ops import queries
+from f.ops import notice_queries
 from f.ops.channels import ChannelFailed, send_to
 from f.ops.news import HANDOVER, News, alert_news, handover_news, severity_numbers
 
@@ -60,12 +60,12 @@ def tell_all(connection: Connection, smtp: dict[str, Any] | None, *, may_be_loca
     """Tell every channel what is due. Returns how many took it, and how many did not."""
     values = {"severities": Jsonb(severity_numbers()), "again_after": AGAIN_AFTER, "rest": REST, "most": MOST}
     due: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for item in connection.execute(queries.DUE_NOTICES, values).fetchall():
+    for item in connection.execute(notice_queries.DUE_NOTICES, values).fetchall():
         due[item["channel_id"]].append(item)
     jobs: list[tuple[dict[str, Any], list[dict[str, Any]], Sequence[News]]] = []
     for items in list(due.values())[:MOST_CHANNELS]:
         with bound(connection, items[0]["channel_organization_id"]):
-            channel = connection.execute(queries.CLAIM_CHANNEL, items[0]).fetchone()
+            channel = connection.execute(notice_queries.CLAIM_CHANNEL, items[0]).fetchone()
         if channel is None:
             continue  # another run has it
         found = read_news(connection, items)
@@ -88,9 +88,9 @@ def read_news(connection: Connection, items: list[dict[str, Any]]) -> dict[Any, 
         groups[item["organization_id"], item["source"]].append(item["item_id"])
     found: dict[Any, News] = {}
     for (organization_id, source), item_ids in groups.items():
-        query, make = (
-            (queries.READ_HANDOVERS, handover_news) if source == HANDOVER else (queries.READ_ALERTS, alert_news)
-        )
+        query, make = notice_queries.READ_ALERTS, alert_news
+        if source == HANDOVER:
+            query, make = notice_queries.READ_HANDOVERS, handover_news
         with bound(connection, organization_id):
             values = {"organization_id": organization_id, "item_ids": item_ids}
             for row in connection.execute(query, values).fetchall():
@@ -131,17 +131,18 @@ def record(
     channel_id, owner = str(channel["channel_id"]), channel["channel_organization_id"]
     with bound(connection, owner):
         if error is None:
-            connection.execute(queries.CHANNEL_TOLD, channel)
+            connection.execute(notice_queries.CHANNEL_TOLD, channel)
             for item in items:
-                connection.execute(queries.STORE_NOTICE, {**item, "state": states[str(item["item_id"])]})
+                connection.execute(notice_queries.STORE_NOTICE, {**item, "state": states[str(item["item_id"])]})
             resolve_alert(connection, owner, "channel_failing", channel_id)
         else:
-            failed = connection.execute(queries.CHANNEL_FAILED, {**channel, "error": error}).fetchone()
+            failed = connection.execute(notice_queries.CHANNEL_FAILED, {**channel, "error": error}).fetchone()
             if failed and failed["failures"] >= PATIENCE:
                 raise_alert(connection, owner, "channel_failing", channel_id, {"reason": error})
     for item in (item for item in items if item["source"] == HANDOVER):
         with tenant(connection, item["organization_id"]):
-            connection.execute(queries.HANDOVER_NOT_TOLD if error else queries.HANDOVER_TOLD, {**item, "error": error})
+            statement = notice_queries.HANDOVER_NOT_TOLD if error else notice_queries.HANDOVER_TOLD
+            connection.execute(statement, {**item, "error": error})
             if error is None:
                 resolve_alert(connection, item["organization_id"], "handover_not_told", str(item["item_id"]))
     log(
@@ -156,11 +157,11 @@ def record(
 
 def follow_untold(connection: Connection) -> int:
     """Alerts for hand-overs that nobody could be told of; after a day they have failed. Returns how many."""
-    untold = connection.execute(queries.UNTOLD_HANDOVERS, {"most": MOST}).fetchall()
+    untold = connection.execute(notice_queries.UNTOLD_HANDOVERS, {"most": MOST}).fetchall()
     for row in untold:
         with tenant(connection, row["organization_id"]):
             if row["is_over"]:
-                connection.execute(queries.HANDOVER_FAILED, row)
+                connection.execute(notice_queries.HANDOVER_FAILED, row)
             raise_alert(connection, row["organization_id"], "handover_not_told", str(row["notification_id"]), {})
     return len(untold)
 

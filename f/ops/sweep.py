@@ -31,6 +31,7 @@ from f.lib.runs import (
 from f.ops import queries
 from f.ops.ledger import follow_overdue
 from f.usage.quotas import release_stale
+from f.whatsapp import event_queries
 from f.whatsapp.deliveries import Inbound, parse_message
 from f.whatsapp.send_reply import settle_uncertain
 
@@ -158,7 +159,7 @@ def remember_runs(connection: Connection, client: Any, path: str) -> None:
 
 def is_stored(connection: Connection, inbound: Inbound) -> bool:
     keys: dict[str, Any] = {"phone_number_id": inbound.phone_number_id, "wamid": inbound.wamid}
-    route = connection.execute(queries.ROUTE_NUMBER, keys).fetchone()
+    route = connection.execute(event_queries.ROUTE_NUMBER, keys).fetchone()
     if route is None:
         return False
     with tenant(connection, route["organization_id"]):

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from f.lib.database import Connection
-from f.whatsapp import queries
+from f.whatsapp import contact_queries
 from f.whatsapp.deliveries import Identity
 
 
@@ -25,16 +25,16 @@ class ContactErased(Exception):
 def contact_of(connection: Connection, organization_id: str, who: Identity, profile_name: str | None) -> UUID:
     """The contact known as `who`, added or brought up to date."""
     values = {**_values(organization_id, who), "profile_name": profile_name}
-    connection.execute(queries.RELEASE_NUMBER, values)
-    contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
+    connection.execute(contact_queries.RELEASE_NUMBER, values)
+    contact = connection.execute(contact_queries.FIND_CONTACT, values).fetchone()
     if contact is None:
-        added = connection.execute(queries.ADD_CONTACT, values).fetchone()
+        added = connection.execute(contact_queries.ADD_CONTACT, values).fetchone()
         if added:
             return UUID(str(added["id"]))
-        contact = connection.execute(queries.FIND_CONTACT, values).fetchone()
+        contact = connection.execute(contact_queries.FIND_CONTACT, values).fetchone()
         assert contact is not None, "a contact was added meanwhile"
     if any(values[key] is not None and contact[key] != values[key] for key in ("user_id", "wa_id", "profile_name")):
-        connection.execute(queries.COMPLETE_CONTACT, {**values, "contact_id": contact["id"]})
+        connection.execute(contact_queries.COMPLETE_CONTACT, {**values, "contact_id": contact["id"]})
     return UUID(str(contact["id"]))
 
 
@@ -54,7 +54,7 @@ def change_contact(connection: Connection, organization_id: str, known: Identity
     # A number that changes without telling the new id: the old id is nobody's any more.
     moved = now.wa_id is not None and now.wa_id != contact["wa_id"] and now.user_id is None
     ids = Identity(None if moved else now.user_id or contact["user_id"], now.wa_id or contact["wa_id"])
-    connection.execute(queries.CHANGE_CONTACT, {**_values(organization_id, ids), "contact_id": contact["id"]})
+    connection.execute(contact_queries.CHANGE_CONTACT, {**_values(organization_id, ids), "contact_id": contact["id"]})
     return UUID(str(contact["id"]))
 
 
@@ -64,16 +64,18 @@ def _merge(connection: Connection, organization_id: str, contact_id: UUID, other
         "contact_id": contact_id,
         "other_contact_id": other_id,
     }
-    for twins in connection.execute(queries.TWIN_CONVERSATIONS, values).fetchall():
+    for twins in connection.execute(contact_queries.TWIN_CONVERSATIONS, values).fetchall():
         if twins["is_busy"]:
             raise ContactBusy(str(other_id))
-        statement = queries.GIVE_CONVERSATION if twins["mine_id"] is None else queries.JOIN_CONVERSATIONS
+        statement = (
+            contact_queries.GIVE_CONVERSATION if twins["mine_id"] is None else contact_queries.JOIN_CONVERSATIONS
+        )
         connection.execute(statement, {**values, **twins})
-    connection.execute(queries.RETIRE_CONTACT, values)
+    connection.execute(contact_queries.RETIRE_CONTACT, values)
 
 
 def _find(connection: Connection, organization_id: str, who: Identity) -> dict[str, Any] | None:
-    return connection.execute(queries.FIND_CONTACT, _values(organization_id, who)).fetchone()
+    return connection.execute(contact_queries.FIND_CONTACT, _values(organization_id, who)).fetchone()
 
 
 def _values(organization_id: str, who: Identity) -> dict[str, Any]:

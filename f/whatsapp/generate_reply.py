@@ -35,7 +35,7 @@ from f.lib.caller_tokens import Caller
 from f.lib.database import Connection, connect, tenant
 from f.lib.logs import log, logged, note
 from f.usage import quotas
-from f.whatsapp import queries
+from f.whatsapp import event_queries, history_queries, turn_queries
 from f.whatsapp.cloud_api import TOO_LATE, CloudApi
 from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
@@ -92,20 +92,20 @@ def main(
 def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
     with tenant(connection, turn.organization_id):
         conversation = hold_lease(connection, turn)
-        generated = connection.execute(queries.READ_TURN, turn.parameters).fetchone()
+        generated = connection.execute(turn_queries.READ_TURN, turn.parameters).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return {"state": "generated"}
         if conversation["is_handed_over"]:
-            connection.execute(queries.HAND_OVER_EVENTS, turn.parameters)
+            connection.execute(event_queries.HAND_OVER_EVENTS, turn.parameters)
             return {"state": "handed_over"}
-        connection.execute(queries.REFUSE_REVOKED, turn.parameters)
-        if connection.execute(queries.FAIL_TOO_LATE, {**turn.parameters, "outcome_reason": TOO_LATE}).rowcount:
+        connection.execute(turn_queries.REFUSE_REVOKED, turn.parameters)
+        if connection.execute(turn_queries.FAIL_TOO_LATE, {**turn.parameters, "outcome_reason": TOO_LATE}).rowcount:
             raise_alert(connection, turn.organization_id, "reply_failed", turn.conversation_id, {"reason": TOO_LATE})
         values = {**turn.parameters, **conversation, "most": HISTORY_MESSAGES}
-        waiting = connection.execute(queries.READ_WAITING, values).fetchall()
+        waiting = connection.execute(history_queries.READ_WAITING, values).fetchall()
         if not waiting:
             return {"state": "nothing waits"}
-        chatbot = connection.execute(queries.READ_CHATBOT, values).fetchone()
+        chatbot = connection.execute(turn_queries.READ_CHATBOT, values).fetchone()
         assert chatbot is not None
         ids = (turn.organization_id, turn.turn_id, str(conversation["contact_id"]))
         return {
@@ -113,11 +113,11 @@ def read_context(connection: Connection, turn: Turn) -> dict[str, Any]:
             **{key: conversation[key] for key in ("phone_number_id", "chatbot_id", "contact_id")},
             "chatbot": chatbot | {"questions": connection.execute(agent_queries.READ_QUESTIONS, values).fetchall()},
             "has_knowledge": has_knowledge(connection, turn.organization_id, str(conversation["chatbot_id"])),
-            "prices": connection.execute(queries.READ_PRICES, {"models": Jsonb(model_list(chatbot))}).fetchall(),
+            "prices": connection.execute(turn_queries.READ_PRICES, {"models": Jsonb(model_list(chatbot))}).fetchall(),
             "integrations": connection.execute(agent_queries.READ_INTEGRATIONS, values).fetchall(),
             "waiting": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in waiting],
-            "history": connection.execute(queries.READ_HISTORY, values).fetchall(),
-            "handover": connection.execute(queries.READ_HANDOVER, values).fetchone(),
+            "history": connection.execute(history_queries.READ_HISTORY, values).fetchall(),
+            "handover": connection.execute(history_queries.READ_HANDOVER, values).fetchone(),
         }
 
 
@@ -238,20 +238,20 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
             "prompt_tokens": sum(call.prompt_tokens for call in answer.usage),
             "completion_tokens": sum(call.completion_tokens for call in answer.usage),
         }
-        generated = connection.execute(queries.READ_TURN, values).fetchone()
+        generated = connection.execute(turn_queries.READ_TURN, values).fetchone()
         if generated is None or generated["generated_at"] is not None:
             return "generated"  # the same step, started twice, was faster
-        connection.execute(queries.ATTACH_EVENTS, values)
+        connection.execute(turn_queries.ATTACH_EVENTS, values)
         if conversation["is_handed_over"]:
-            connection.execute(queries.HAND_OVER_EVENTS, values)
+            connection.execute(event_queries.HAND_OVER_EVENTS, values)
         else:
             if context["refusal"] is not None:
                 answer.text = notice(connection, turn, context)
             for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
-                connection.execute(queries.STORE_REPLY, {**values, "position": position, "body": body})
+                connection.execute(turn_queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(
-                queries.STORE_USAGE,
+                turn_queries.STORE_USAGE,
                 {
                     **turn.parameters,
                     "call": number,
@@ -262,7 +262,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
                     "estimated_cost": call.cost,
                 },
             )
-        connection.execute(queries.STORE_GENERATED, values)
+        connection.execute(turn_queries.STORE_GENERATED, values)
         if knowledge := context.get("knowledge"):
             knowledge.store(turn.turn_id)
         if error is not None:

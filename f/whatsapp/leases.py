@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from f.lib.database import Connection
-from f.whatsapp import queries
+from f.whatsapp import turn_queries
 
 
 class LeaseLost(Exception):
@@ -47,17 +47,17 @@ def take_lease(connection: Connection, organization_id: str, conversation_id: st
     same run gets the same fence.
     """
     keys = {"organization_id": organization_id, "conversation_id": conversation_id}
-    lease = connection.execute(queries.TAKE_LEASE, {**keys, "job_id": job_id}).fetchone()
+    lease = connection.execute(turn_queries.TAKE_LEASE, {**keys, "job_id": job_id}).fetchone()
     if lease is None:
         return None
-    turn = connection.execute(queries.OPEN_TURN, {**keys, "fence": lease["lease_fence"]}).fetchone()
+    turn = connection.execute(turn_queries.OPEN_TURN, {**keys, "fence": lease["lease_fence"]}).fetchone()
     assert turn is not None
     return Turn(organization_id, conversation_id, str(turn["id"]), lease["lease_fence"])
 
 
 def release_lease(connection: Connection, turn: Turn, wait_seconds: float | None = None) -> None:
     """Let the conversation go; with `wait_seconds`, nobody takes it up before."""
-    connection.execute(queries.RELEASE_LEASE, {**turn.parameters, "wait_seconds": wait_seconds})
+    connection.execute(turn_queries.RELEASE_LEASE, {**turn.parameters, "wait_seconds": wait_seconds})
 
 
 def hold_lease(connection: Connection, turn: Turn) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def hold_lease(connection: Connection, turn: Turn) -> dict[str, Any]:
 
     `is_handed_over` in it: a person answers, and it is not this turn that called for one.
     """
-    row = connection.execute(queries.RENEW_LEASE, turn.parameters).fetchone()
+    row = connection.execute(turn_queries.RENEW_LEASE, turn.parameters).fetchone()
     if row is None:
         raise LeaseLost(turn.conversation_id)
     return row

@@ -17,7 +17,7 @@ from f.lib.alerts import raise_alert
 from f.lib.database import Connection, connect, tenant
 from f.lib.logs import logged, note
 from f.lib.runs import has_failed_before
-from f.whatsapp import queries
+from f.whatsapp import event_queries, turn_queries
 from f.whatsapp.contacts import ContactErased, change_contact, contact_of
 from f.whatsapp.deliveries import Identity, Inbound, parse_message
 from f.whatsapp.leases import take_lease
@@ -78,7 +78,7 @@ def is_late(inbound: Inbound, job_id: str) -> bool:
 def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, Any]:
     """Commit the message. A message that is stored already is left as it is."""
     note(wamid=inbound.wamid, phone_number_id=inbound.phone_number_id)
-    route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
+    route = connection.execute(event_queries.ROUTE_NUMBER, {"phone_number_id": inbound.phone_number_id}).fetchone()
     if route is None:
         return store_unrouted(connection, inbound, job_id, "unknown number")
     if route["app_id"] != inbound.app_id:
@@ -102,22 +102,22 @@ def store(connection: Connection, inbound: Inbound, job_id: str) -> dict[str, An
             "sent_at": inbound.sent_at,
             "received_at": inbound.received_at,
         }
-        known = connection.execute(queries.FIND_EVENT, values).fetchone()
+        known = connection.execute(event_queries.FIND_EVENT, values).fetchone()
         if known is None:
-            values |= connection.execute(queries.FIND_CHATBOT, values).fetchone() or {}
+            values |= connection.execute(event_queries.FIND_CHATBOT, values).fetchone() or {}
             values["contact_id"] = sender_of(connection, organization_id, inbound)
-            opened = connection.execute(queries.OPEN_CONVERSATION, values).fetchone()
+            opened = connection.execute(event_queries.OPEN_CONVERSATION, values).fetchone()
             assert opened is not None
             if opened["is_erased"]:
                 raise ContactErased
             values["conversation_id"] = opened["id"]
             values["outcome"], values["outcome_reason"] = outcome_at_once(inbound, values["is_active"], opened["mode"])
-            if connection.execute(queries.STORE_EVENT, values).fetchone():
+            if connection.execute(event_queries.STORE_EVENT, values).fetchone():
                 if inbound.content.is_message:
-                    connection.execute(queries.STORE_MESSAGE, values)
+                    connection.execute(event_queries.STORE_MESSAGE, values)
                 elif inbound.kind == "revoke":
-                    connection.execute(queries.REVOKE_MESSAGE, values)
-            known = connection.execute(queries.FIND_EVENT, values).fetchone()
+                    connection.execute(event_queries.REVOKE_MESSAGE, values)
+            known = connection.execute(event_queries.FIND_EVENT, values).fetchone()
             assert known is not None
     note(organization_id=organization_id, conversation_id=known["conversation_id"])
     state = "stored" if known["outcome"] is None else "settled"
@@ -165,15 +165,15 @@ def begin_turn(
         turn = take_lease(connection, organization_id, conversation_id, job_id)
         if turn is None:
             keys = {"organization_id": organization_id, "conversation_id": conversation_id}
-            waiting = connection.execute(queries.ANYTHING_WAITING, keys).fetchone()
+            waiting = connection.execute(turn_queries.ANYTHING_WAITING, keys).fetchone()
             if waiting is None or not waiting["waiting"]:
                 return {"state": "idle"}
-            obstacle = connection.execute(queries.READ_OBSTACLE, keys).fetchone()
+            obstacle = connection.execute(turn_queries.READ_OBSTACLE, keys).fetchone()
             return {"state": "waiting", "reason": obstacle["reason"]} if obstacle else {"state": "busy"}
-        settings = connection.execute(queries.TURN_SETTINGS, turn.parameters).fetchone()
+        settings = connection.execute(turn_queries.TURN_SETTINGS, turn.parameters).fetchone()
         assert settings is not None
         if late:
-            connection.execute(queries.PROLONG_LEASE, {**turn.parameters, "seconds": LATE_SECONDS})
+            connection.execute(turn_queries.PROLONG_LEASE, {**turn.parameters, "seconds": LATE_SECONDS})
     return {
         "state": "working",
         "turn": turn.parameters,
@@ -203,6 +203,6 @@ def store_unrouted(connection: Connection, inbound: Inbound, job_id: str, reason
             "payload": Jsonb(inbound.payload),
             "received_at": inbound.received_at,
         }
-        connection.execute(queries.STORE_UNROUTED, values)
+        connection.execute(event_queries.STORE_UNROUTED, values)
         raise_alert(connection, None, "message_unrouted", inbound.phone_number_id, {"reason": reason})
     return {"state": "unrouted", "reason": reason}

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from f.lib.alerts import raise_alert
 from f.lib.database import connect, tenant
 from f.lib.logs import logged, note
-from f.whatsapp import queries
+from f.whatsapp import turn_queries
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease, release_lease
 
 
@@ -36,9 +36,9 @@ def main(database: dict, error_name: str, step_id: str, turn: dict | None = None
         try:
             with tenant(connection, this.organization_id):
                 hold_lease(connection, this)
-                connection.execute(queries.FAIL_UNSENT, values)
-                connection.execute(queries.FAIL_EVENTS, values)
-                connection.execute(queries.FINISH_TURN, {**values, "error": reason})
+                connection.execute(turn_queries.FAIL_UNSENT, values)
+                connection.execute(turn_queries.FAIL_EVENTS, values)
+                connection.execute(turn_queries.FINISH_TURN, {**values, "error": reason})
                 release_lease(connection, this)
                 raise_alert(connection, this.organization_id, "turn_failed", this.turn_id, details)
         except LeaseLost:

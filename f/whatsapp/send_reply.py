@@ -16,7 +16,7 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id
 from f.lib.logs import log, logged, note
 from f.lib.runs import MESSAGE_FLOW, start_flow
-from f.whatsapp import queries
+from f.whatsapp import event_queries, outbox_queries, turn_queries
 from f.whatsapp.cloud_api import TOO_LATE, CloudApi, SendError, SendUncertain
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease, release_lease
 
@@ -60,7 +60,7 @@ def main(database: dict, turn: dict, whatsapp: dict, access_token: str) -> dict:
             with tenant(connection, this.organization_id):
                 conversation = hold_lease(connection, this)
                 contact = connection.execute(
-                    queries.READ_CONTACT, {**this.parameters, "contact_id": conversation["contact_id"]}
+                    outbox_queries.READ_CONTACT, {**this.parameters, "contact_id": conversation["contact_id"]}
                 ).fetchone()
                 assert contact is not None
             note(phone_number_id=conversation["phone_number_id"])
@@ -82,7 +82,7 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
     with tenant(connection, turn.organization_id):
         conversation = hold_lease(connection, turn)
         values: dict[str, Any] = {**conversation, **turn.parameters}
-        part = connection.execute(queries.NEXT_PART, values).fetchone()
+        part = connection.execute(outbox_queries.NEXT_PART, values).fetchone()
         if part is None:
             return False
         values |= {"outbox_id": part["id"], "position": part["position"]}
@@ -92,15 +92,15 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
             settle_uncertain(connection, values, "the process that sent it is gone")
             return True
         if conversation["is_handed_over"]:
-            connection.execute(queries.DROP_PARTS, values)
+            connection.execute(outbox_queries.DROP_PARTS, values)
             return False
         if part["is_too_late"]:
             fail(connection, values, {"reason": TOO_LATE})
             return True
-        held = part["is_held"] and connection.execute(queries.CLAIM_PROBE, values).fetchone() is None
+        held = part["is_held"] and connection.execute(outbox_queries.CLAIM_PROBE, values).fetchone() is None
         if held:
             release_lease(connection, turn)
-        elif not connection.execute(queries.CLAIM_PART, values).rowcount:
+        elif not connection.execute(outbox_queries.CLAIM_PART, values).rowcount:
             return True  # a status has settled it meanwhile
     if held:
         raise Postponed("the number is held")
@@ -114,8 +114,8 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
         refuse(connection, turn, values, error, part["attempts"] + 1)
     else:
         with tenant(connection, turn.organization_id):
-            connection.execute(queries.PART_SENT, {**values, "wamid": wamid})
-            connection.execute(queries.COPY_WAMIDS, {**values, "outbox_ids": [part["id"]]})
+            connection.execute(outbox_queries.PART_SENT, {**values, "wamid": wamid})
+            connection.execute(event_queries.COPY_WAMIDS, {**values, "outbox_ids": [part["id"]]})
             number_sends(connection, values)
         log("part", outbox_id=part["id"], position=part["position"], state="sent", wamid=wamid, **turn.parameters)
     return True
@@ -124,7 +124,7 @@ def send_next(connection: Connection, turn: Turn, api: CloudApi, contact: dict[s
 def settle_uncertain(connection: Connection, values: dict[str, Any], reason: str) -> None:
     """Unless a status has settled it already."""
     details = {"reason": reason}
-    if connection.execute(queries.PART_UNCERTAIN, {**values, "error": Jsonb(details)}).rowcount:
+    if connection.execute(outbox_queries.PART_UNCERTAIN, {**values, "error": Jsonb(details)}).rowcount:
         raise_alert(connection, values["organization_id"], "reply_uncertain", str(values["outbox_id"]), details)
 
 
@@ -135,7 +135,7 @@ def refuse(connection: Connection, turn: Turn, values: dict[str, Any], error: Se
     waits = error.needs_operator or error.later
     with tenant(connection, turn.organization_id):
         if waits:
-            connection.execute(queries.PART_WAITS, {**values, "error": Jsonb(details)})
+            connection.execute(outbox_queries.PART_WAITS, {**values, "error": Jsonb(details)})
         else:
             fail(connection, values, details)
             if error.code is not None:
@@ -157,20 +157,20 @@ def pause_after(attempts: int) -> int:
 
 def fail(connection: Connection, values: dict[str, Any], details: dict[str, Any]) -> None:
     """This part and those after it will not be sent."""
-    connection.execute(queries.FAIL_PARTS, {**values, "error": Jsonb(details)})
+    connection.execute(outbox_queries.FAIL_PARTS, {**values, "error": Jsonb(details)})
     raise_alert(connection, values["organization_id"], "reply_failed", str(values["conversation_id"]), details)
 
 
 def hold_number(connection: Connection, values: dict[str, Any], details: dict[str, Any]) -> None:
     """Nothing is sent from this number until a person has seen to it, or a probe gets through. Told once."""
-    held = connection.execute(queries.HOLD_NUMBER, {**values, "held_reason": str(details["reason"])}).fetchone()
+    held = connection.execute(outbox_queries.HOLD_NUMBER, {**values, "held_reason": str(details["reason"])}).fetchone()
     if held and held["is_new"]:
         raise_alert(connection, values["organization_id"], "number_needs_operator", values["phone_number_id"], details)
 
 
 def number_sends(connection: Connection, values: dict[str, Any]) -> None:
     """WhatsApp has taken, or judged, a message of this number: it is not held any more."""
-    if connection.execute(queries.NUMBER_SENDS, values).rowcount:
+    if connection.execute(outbox_queries.NUMBER_SENDS, values).rowcount:
         resolve_alert(connection, values["organization_id"], "number_needs_operator", values["phone_number_id"])
 
 
@@ -178,7 +178,7 @@ def finish(connection: Connection, turn: Turn) -> dict[str, Any]:
     """Settle the turn and release the lease; `waiting` says whether something came in meanwhile."""
     with tenant(connection, turn.organization_id):
         hold_lease(connection, turn)
-        delivery = connection.execute(queries.DELIVERY_OF_TURN, turn.parameters).fetchone()
+        delivery = connection.execute(outbox_queries.DELIVERY_OF_TURN, turn.parameters).fetchone()
         assert delivery is not None
         outcome, reason = outcome_of(delivery)
         values = {
@@ -187,11 +187,11 @@ def finish(connection: Connection, turn: Turn) -> dict[str, Any]:
             "outcome_reason": reason,
             "error": delivery["reason"] if outcome == "failed" else None,
         }
-        connection.execute(queries.SETTLE_EVENTS, values)
+        connection.execute(turn_queries.SETTLE_EVENTS, values)
         if outcome == "handed_over":
-            connection.execute(queries.HAND_OVER_EVENTS, values)
-        connection.execute(queries.FINISH_TURN, values)
-        waiting = connection.execute(queries.ANYTHING_WAITING, values).fetchone()
+            connection.execute(event_queries.HAND_OVER_EVENTS, values)
+        connection.execute(turn_queries.FINISH_TURN, values)
+        waiting = connection.execute(turn_queries.ANYTHING_WAITING, values).fetchone()
         release_lease(connection, turn)
     return {"state": "finished", "delivery": delivery["delivery"], "waiting": bool(waiting and waiting["waiting"])}
 
@@ -211,8 +211,8 @@ def outcome_of(delivery: dict[str, Any]) -> tuple[str, str]:
 def finished_before(connection: Connection, turn: Turn) -> bool:
     """Whether an earlier attempt of this very step released the lease, but may not have queued what waits."""
     with tenant(connection, turn.organization_id):
-        free = connection.execute(queries.FREE_UNDER_FENCE, turn.parameters).fetchone()
-        waiting = connection.execute(queries.ANYTHING_WAITING, turn.parameters).fetchone()
+        free = connection.execute(turn_queries.FREE_UNDER_FENCE, turn.parameters).fetchone()
+        waiting = connection.execute(turn_queries.ANYTHING_WAITING, turn.parameters).fetchone()
     return bool(free and free["free"] and waiting and waiting["waiting"])
 
 

@@ -19,7 +19,7 @@ from f.lib.alerts import raise_alert, raise_alerts, resolve_alerts
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import events_job_id
 from f.lib.logs import log, logged
-from f.whatsapp import queries
+from f.whatsapp import event_queries, outbox_queries
 from f.whatsapp.contacts import ContactErased, change_contact, contact_of
 from f.whatsapp.deliveries import (
     SIDE_ECHOES,
@@ -57,14 +57,14 @@ def main(database: dict, delivery: str) -> dict:
         routed, unrouted = route(connection, envelope["app_id"], items)
         if unrouted:
             with connection.transaction(), connection.cursor() as cursor:
-                cursor.executemany(queries.STORE_UNROUTED, unrouted)
+                cursor.executemany(event_queries.STORE_UNROUTED, unrouted)
             counts["unrouted"] = len(unrouted)
         for organization_id, chunk in routed:
             with tenant(connection, organization_id):
                 applied = apply_statuses(connection, organization_id, chunk)
                 kept = [item for item in chunk if item["position"] not in applied]
                 if kept:
-                    connection.cursor().executemany(queries.STORE_ACCOUNT_EVENT, kept)
+                    connection.cursor().executemany(event_queries.STORE_ACCOUNT_EVENT, kept)
             counts["applied"] += len(applied)
             counts["kept"] += len(kept)
             # Each in a transaction of its own: they lock a conversation or a contact.
@@ -103,10 +103,12 @@ def route(
     accounts = {item["waba_id"] for item in items if item["waba_id"] and not item["phone_number_id"]}
     of_number, of_account = {}, {}
     if numbers:
-        rows = connection.execute(queries.ROUTE_NUMBERS, {"phone_number_ids": list(numbers)}).fetchall()
+        rows = connection.execute(event_queries.ROUTE_NUMBERS, {"phone_number_ids": list(numbers)}).fetchall()
         of_number = {row["phone_number_id"]: row for row in rows}
     if accounts:
-        rows = connection.execute(queries.ROUTE_ACCOUNTS, {"waba_ids": list(accounts), "app_id": app_id}).fetchall()
+        rows = connection.execute(
+            event_queries.ROUTE_ACCOUNTS, {"waba_ids": list(accounts), "app_id": app_id}
+        ).fetchall()
         of_account = {row["waba_id"]: row["organization_id"] for row in rows}
     by_organization: dict[str, list[Item]] = defaultdict(list)
     unrouted = []
@@ -141,9 +143,9 @@ def apply_statuses(connection: Connection, organization_id: str, items: list[Ite
     by_position = {item["position"]: item for item in items}
     given = [status_row(by_position[position], status) for position, status in statuses.items()]
     values: dict[str, Any] = {"organization_id": organization_id, "statuses": Jsonb(given)}
-    rows = connection.execute(queries.APPLY_STATUSES, values).fetchall()
+    rows = connection.execute(event_queries.APPLY_STATUSES, values).fetchall()
     if rows:
-        connection.execute(queries.COPY_WAMIDS, {**values, "outbox_ids": list({row["id"] for row in rows})})
+        connection.execute(event_queries.COPY_WAMIDS, {**values, "outbox_ids": list({row["id"] for row in rows})})
     furthest = [(row, statuses[row["position"]]) for row in rows if row["is_furthest"]]
     failed = {str(row["id"]): status.error for row, status in furthest if status.name == "failed" and row["is_news"]}
     settled = [str(row["id"]) for row, status in furthest if row["was_uncertain"] and status.name != "failed"]
@@ -181,7 +183,7 @@ def outbox_id(callback_data: str | None) -> str | None:
 def hold_number(connection: Connection, item: Item, status: Status) -> None:
     """Meta took the message and then found that the number may not send: what follows waits."""
     reason = str(status.error["reason"] or "failed")
-    held = connection.execute(queries.HOLD_NUMBER, {**item, "held_reason": reason}).fetchone()
+    held = connection.execute(outbox_queries.HOLD_NUMBER, {**item, "held_reason": reason}).fetchone()
     if held and held["is_new"]:
         raise_alert(connection, item["organization_id"], "number_needs_operator", item["phone_number_id"], status.error)
 
@@ -193,9 +195,9 @@ def store_echoes(connection: Connection, item: Item) -> None:
         by_person[echo.to].append(echo)
     for to, echoes in by_person.items():
         with tenant(connection, item["organization_id"]):
-            values = {**item, **(connection.execute(queries.FIND_CHATBOT, item).fetchone() or {})}
+            values = {**item, **(connection.execute(event_queries.FIND_CHATBOT, item).fetchone() or {})}
             values["contact_id"] = contact_of(connection, item["organization_id"], to, echoes[-1].profile_name)
-            opened = connection.execute(queries.OPEN_CONVERSATION, values).fetchone()
+            opened = connection.execute(event_queries.OPEN_CONVERSATION, values).fetchone()
             assert opened is not None
             if opened["is_erased"]:
                 raise ContactErased
@@ -208,10 +210,10 @@ def store_echoes(connection: Connection, item: Item) -> None:
 def hand_over(connection: Connection, values: Item) -> None:
     """A run that is at work finds out by itself; what waits for a better time is settled here."""
     told = {**values, "at": values["received_at"], "reason": ECHO_REASON}
-    taken = connection.execute(queries.HAND_OVER, told).fetchone()
+    taken = connection.execute(event_queries.HAND_OVER, told).fetchone()
     if taken and taken["is_idle"]:
-        connection.execute(queries.HAND_OVER_EVENTS, values)
-        connection.execute(queries.DROP_WAITING, values)
+        connection.execute(event_queries.HAND_OVER_EVENTS, values)
+        connection.execute(event_queries.DROP_WAITING, values)
 
 
 def store_echo(connection: Connection, values: dict[str, Any], echo: Echo) -> bool:
@@ -227,13 +229,13 @@ def store_echo(connection: Connection, values: dict[str, Any], echo: Echo) -> bo
         "position": echo.position,
     }
     if echo.kind == "revoke":
-        connection.execute(queries.REVOKE_MESSAGE, values)
+        connection.execute(event_queries.REVOKE_MESSAGE, values)
         return False
-    if echo.kind == "edit" and connection.execute(queries.CORRECT_ECHO, values).rowcount:
+    if echo.kind == "edit" and connection.execute(event_queries.CORRECT_ECHO, values).rowcount:
         return False
     if not echo.content.is_message:
         return False
-    is_new = connection.execute(queries.STORE_ECHO, values).fetchone() is not None
+    is_new = connection.execute(event_queries.STORE_ECHO, values).fetchone() is not None
     return is_new and echo.kind not in SIDE_ECHOES
 
 

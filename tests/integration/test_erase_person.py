@@ -12,7 +12,7 @@ from psycopg import sql
 from steps import DENTAL
 
 from f.lib.ids import continuation_job_id, message_job_id
-from f.ops import queries
+from f.ops import erasure_queries
 from f.whatsapp.contacts import ContactErased
 from u.admin import erase_person
 from u.admin.erase_person import NotAllowed, PersonBusy, fingerprint
@@ -119,7 +119,7 @@ NOTHING_OF_A_PERSON = {
 
 
 def test_every_table_that_may_hold_something_of_a_person_is_thought_of(platform):
-    """A new table fails here: erase it in f/ops/queries.py, or say that nothing of a customer is in it."""
+    """A new table fails here: erase it in f/ops/erasure_queries.py, or say that nothing of a customer is in it."""
     texts = platform.rows(
         "select distinct t.table_name as name from information_schema.columns t join information_schema.columns o"
         " on o.table_name = t.table_name and o.table_schema = t.table_schema and o.column_name = 'organization_id'"
@@ -127,7 +127,7 @@ def test_every_table_that_may_hold_something_of_a_person_is_thought_of(platform)
         " where t.table_schema = 'public'"
         " and t.data_type in ('text', 'json', 'jsonb', 'bytea', 'ARRAY', 'USER-DEFINED')"
     )
-    erased = {re.search(r"^update (\w+)", statement, re.M)[1] for statement in queries.ERASE_PERSON.values()}
+    erased = {re.search(r"^update (\w+)", statement, re.M)[1] for statement in erasure_queries.ERASE_PERSON.values()}
     assert {row["name"] for row in texts} - erased == NOTHING_OF_A_PERSON
     assert not erased & NOTHING_OF_A_PERSON
 

@@ -66,8 +66,8 @@ def test_a_site_becomes_knowledge_and_follows_its_changes(
     with stack.connect() as database:
         database.execute("update crawls set next_at = now() where id = %s", [crawl_id])
     arguments = {"database": "$res:f/lib/database"}
-    run = stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_crawls", json=arguments)
-    assert run.json()["started"] >= 0, run.text
+    run = stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_runs", json=arguments)
+    assert run.json()["crawls"]["started"] >= 0, run.text
     crawl = ended(call, crawl_id)
     assert (crawl["state"], crawl["run"]) == ("ready", 3)
     assert crawl["progress"] == {"pages": {"unchanged": 2, "gone": 1}, "sources": {"ready": 2}}
@@ -101,7 +101,7 @@ def test_a_run_that_was_killed_goes_on(stack: RunningStack, call: Call, local_cr
             [crawl_id],
         )
     arguments = {"database": "$res:f/lib/database"}
-    stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_crawls", json=arguments)
+    stack.windmill("POST", "jobs/run_wait_result/p/f/knowledge/resume_runs", json=arguments)
     crawl = ended(call, crawl_id)
     assert (crawl["state"], crawl["pages_read"]) == ("ready", 5)
     assert len(site.read) <= 6, "at most the page that was being read is read twice"

@@ -320,7 +320,7 @@ def test_what_stands_still_or_is_due_is_taken_up(shelf: Shelf, site: WebSite, cr
 
     def due() -> list[tuple[str, bool]]:
         rows = shelf.connection.execute(crawl_queries.DUE_CRAWLS, {"most": 9}).fetchall()
-        return [(str(row["crawl_id"]), row["is_next"]) for row in rows]
+        return [(str(row["crawl_id"]), row["is_new"]) for row in rows]
 
     assert due() == []
     shelf.owner.execute("update crawls set touched_at = now() - interval '2 minutes'")

@@ -133,7 +133,7 @@ def test_what_stands_still_or_is_embedded_otherwise_is_taken_up(shelf: Shelf):
 
     def stalled() -> dict[str, bool]:
         rows = shelf.connection.execute(queries.STALLED, {"most": 9}).fetchall()
-        return {str(row["source_id"]): row["is_changed"] for row in rows}
+        return {str(row["source_id"]): row["is_new"] for row in rows}
 
     assert stalled() == {}
     shelf.owner.execute("update knowledge_sources set touched_at = now() - interval '6 minutes'")

@@ -16,7 +16,7 @@ from f.admin.desk import Desk, open_desk
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id, message_job_id, rerun_job_id
 from f.lib.windmill import WindmillError, erase_run_with_steps, get_resource, has_succeeded, start_script
-from f.ops import queries
+from f.ops import erasure_queries
 
 #: Repetitions of a run that failed: the sweep makes fewer in the day that it tries.
 MOST_REPETITIONS = 12
@@ -72,7 +72,7 @@ def erase(desk: Desk, connection: Connection, organization_id: str, known_as: st
     with tenant(connection, organization_id):
         lock_person(connection, values)
         jobs = runs_of(connection, values)
-        updates = connection.execute(queries.RUNS_OF_UPDATES, values).fetchall()
+        updates = connection.execute(erasure_queries.RUNS_OF_UPDATES, values).fetchall()
     prints = sorted(fingerprint(organization_id, known) for known in values["ids"])
     with desk.work(organization_id) as record:
         if not values["contact_ids"] and not updates:
@@ -87,7 +87,7 @@ def erase(desk: Desk, connection: Connection, organization_id: str, known_as: st
     with tenant(connection, organization_id):
         lock_person(connection, values)
         late = [job_id for job_id in runs_of(connection, values) if job_id not in set(jobs)]
-        for name, statement in queries.ERASE_PERSON.items():
+        for name, statement in erasure_queries.ERASE_PERSON.items():
             counts[name] = connection.execute(statement, values).rowcount
     counts["runs in Windmill"] = runs + erase_runs(late)
     contact_ids = [str(contact_id) for contact_id in values["contact_ids"]]
@@ -102,13 +102,13 @@ def erase(desk: Desk, connection: Connection, organization_id: str, known_as: st
 
 def lock_person(connection: Connection, values: dict[str, Any]) -> None:
     """Find and lock the person's contacts and conversations: ids into `values`. Raises PersonBusy."""
-    people = connection.execute(queries.FIND_PERSON, values).fetchall()
+    people = connection.execute(erasure_queries.FIND_PERSON, values).fetchall()
     ids = {row[name] for row in people for name in ("user_id", "wa_id") if row[name]}
     values["ids"] = sorted(ids | set(values["known_as"]))
     values["known_as"] = sorted({*values["ids"], *(f"+{known}" for known in values["ids"] if known.isdigit())})
     values["contact_ids"] = [row["id"] for row in people]
-    connection.execute(queries.LOCK_CONTACTS, values)
-    conversations = connection.execute(queries.LOCK_CONVERSATIONS, values).fetchall()
+    connection.execute(erasure_queries.LOCK_CONTACTS, values)
+    conversations = connection.execute(erasure_queries.LOCK_CONVERSATIONS, values).fetchall()
     values["conversation_ids"] = [row["id"] for row in conversations]
     values["fences"] = {str(row["id"]): row["lease_fence"] for row in conversations}
     if any(row["is_leased"] for row in conversations):
@@ -121,7 +121,7 @@ def runs_of(connection: Connection, values: dict[str, Any]) -> list[str]:
     Ids are derived, so they need not be listed; Windmill has forgotten most of them.
     """
     found: dict[str, None] = {}
-    for row in connection.execute(queries.RUNS_OF_MESSAGES, values).fetchall():
+    for row in connection.execute(erasure_queries.RUNS_OF_MESSAGES, values).fetchall():
         original = message_job_id(row["phone_number_id"], row["wamid"])
         found[str(original)] = None
         if row["job_id"] and row["job_id"] != original:
@@ -144,7 +144,7 @@ def erase_runs(jobs: list[str]) -> int:
 def erased_before(connection: Connection, organization_id: str, prints: list[str]) -> datetime | None:
     with tenant(connection, organization_id):
         values = {"organization_id": organization_id, "fingerprints": prints}
-        row = connection.execute(queries.ERASED_BEFORE, values).fetchone()
+        row = connection.execute(erasure_queries.ERASED_BEFORE, values).fetchone()
     return row["at"] if row else None
 
 

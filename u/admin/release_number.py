@@ -11,7 +11,8 @@ from f.admin.desk import open_desk
 from f.lib.alerts import resolve_alert
 from f.lib.database import connect, tenant
 from f.lib.windmill import get_resource
-from f.ops import queries
+from f.ops import repair_queries
+from f.whatsapp import event_queries
 
 
 class NotFound(Exception):
@@ -29,16 +30,16 @@ def main(phone_number_id: str) -> dict:
     """
     with open_desk("release_number", None) as desk, connect(get_resource("f/lib/database")) as connection:
         values = {"phone_number_id": phone_number_id.strip()}
-        route = connection.execute(queries.ROUTE_NUMBER, values).fetchone()
+        route = connection.execute(event_queries.ROUTE_NUMBER, values).fetchone()
         if route is None:
             raise NotFound(values["phone_number_id"])
         values["organization_id"] = route["organization_id"]
         organization_id = str(route["organization_id"])
         with desk.work(organization_id) as record, tenant(connection, organization_id):
-            released = connection.execute(queries.RELEASE_NUMBER, values).fetchone()
+            released = connection.execute(repair_queries.RELEASE_NUMBER, values).fetchone()
             record("number", values["phone_number_id"], new={"released": bool(released)})
             resolve_alert(connection, route["organization_id"], "number_needs_operator", values["phone_number_id"])
-            waiting = connection.execute(queries.COUNT_WAITING, values).fetchone()
+            waiting = connection.execute(repair_queries.COUNT_WAITING, values).fetchone()
     return {
         "state": "released" if released else "not held",
         "waiting_conversations": waiting["waiting"] if waiting else 0,

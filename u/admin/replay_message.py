@@ -18,7 +18,8 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id
 from f.lib.runs import MESSAGE_FLOW, start_flow
 from f.lib.windmill import get_resource
-from f.ops import queries
+from f.ops import queries, repair_queries
+from f.whatsapp import event_queries
 from f.whatsapp.deliveries import parse_message
 from f.whatsapp.load_context import store
 
@@ -67,19 +68,19 @@ def replay_stored(desk: Desk, connection: Connection, organization_id: str, mess
         "wamid": message,
     }
     with desk.work(organization_id) as record, tenant(connection, organization_id):
-        found = connection.execute(queries.FIND_EVENT, values).fetchone()
+        found = connection.execute(repair_queries.FIND_EVENT, values).fetchone()
         if found is None:
             raise NotFound("no message of this organisation has this id")
         values |= found
-        conversation = connection.execute(queries.LOCK_CONVERSATION, values).fetchone()
-        event = connection.execute(queries.READ_EVENT, values).fetchone()
+        conversation = connection.execute(repair_queries.LOCK_CONVERSATION, values).fetchone()
+        event = connection.execute(repair_queries.READ_EVENT, values).fetchone()
         assert conversation is not None and event is not None
         values |= event
         if why := reason_to_leave(conversation, event, again):
             raise NotReplayed(why)
         reopened, fence = 0, None
         if event["outcome"] is not None:
-            reopened = len(connection.execute(queries.REOPEN_EVENTS, values).fetchall())
+            reopened = len(connection.execute(repair_queries.REOPEN_EVENTS, values).fetchall())
             fence = take_up(connection, values)
             resolve_alert(connection, organization_id, "turn_failed", str(event["turn_id"]))
             resolve_alert(connection, organization_id, "reply_failed", str(values["conversation_id"]))
@@ -119,20 +120,20 @@ def reason_to_leave(conversation: dict[str, Any], event: dict[str, Any], again: 
 
 
 def replay_unrouted(desk: Desk, connection: Connection, phone_number_id: str) -> dict:
-    route = connection.execute(queries.ROUTE_NUMBER, {"phone_number_id": phone_number_id}).fetchone()
+    route = connection.execute(event_queries.ROUTE_NUMBER, {"phone_number_id": phone_number_id}).fetchone()
     if route is None:
         raise NotFound("no chatbot has this number: connect it first")
     organization_id = str(route["organization_id"])
     fences: dict[str, int | None] = {}
     with desk.work(organization_id) as record, tenant(connection, organization_id):
         values: dict[str, Any] = {"phone_number_id": phone_number_id, "most": MOST}
-        rows = connection.execute(queries.TAKE_UNROUTED, values).fetchall()
+        rows = connection.execute(repair_queries.TAKE_UNROUTED, values).fetchall()
         for row in rows:
             inbound = parse_message(delivery_of(row, phone_number_id))
             stored = store(connection, inbound, str(row["job_id"]))
             if stored["state"] == "stored":
                 keys = {"organization_id": organization_id, "conversation_id": stored["conversation_id"]}
-                connection.execute(queries.DATE_BACK, {**keys, **values, "wamid": inbound.wamid})
+                connection.execute(repair_queries.DATE_BACK, {**keys, **values, "wamid": inbound.wamid})
                 fences.setdefault(stored["conversation_id"], None)
         for conversation_id in fences:
             keys = {"organization_id": organization_id, "conversation_id": conversation_id}

@@ -12,7 +12,7 @@ from uuid import UUID
 from f.admin.desk import open_desk
 from f.lib.database import Connection, connect, tenant
 from f.lib.windmill import get_resource
-from f.ops import queries
+from f.ops import repair_queries
 
 
 class NotFound(Exception):
@@ -43,7 +43,9 @@ def main(conversation_id: str = "", contact_number: str = "", note: str = "") ->
         row = (handed_over or found)[0]
         organization_id, conversation_id = str(row["organization_id"]), str(row["conversation_id"])
         with desk.work(organization_id) as record, tenant(connection, organization_id):
-            back = connection.execute(queries.HAND_BACK, {**row, "note": (note or "").strip() or None}).fetchone()
+            back = connection.execute(
+                repair_queries.HAND_BACK, {**row, "note": (note or "").strip() or None}
+            ).fetchone()
             record("conversation", conversation_id, old={"mode": row["mode"]}, new={"mode": "bot"})
     return {
         "state": "resumed" if back else "with the bot",
@@ -64,9 +66,9 @@ def find(connection: Connection, conversation_id: str, contact_number: str) -> l
         "contact": None if conversation_id else (digits if is_number else contact_number),
     }
     found = []
-    for ids in connection.execute(queries.FIND_CONVERSATIONS, wanted).fetchall():
+    for ids in connection.execute(repair_queries.FIND_CONVERSATIONS, wanted).fetchall():
         with tenant(connection, ids["organization_id"]):
-            found += connection.execute(queries.READ_MODE, ids).fetchall()
+            found += connection.execute(repair_queries.READ_MODE, ids).fetchall()
     if not found:
         raise NotFound(conversation_id or contact_number)
     return found

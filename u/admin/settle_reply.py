@@ -19,8 +19,8 @@ from f.lib.database import Connection, connect, tenant
 from f.lib.ids import continuation_job_id
 from f.lib.runs import MESSAGE_FLOW, start_flow
 from f.lib.windmill import get_resource
-from f.ops import queries
-from f.whatsapp.queries import DELIVERY_OF_TURN
+from f.ops import queries, repair_queries
+from f.whatsapp.outbox_queries import DELIVERY_OF_TURN
 from f.whatsapp.send_reply import outcome_of
 
 REASON = "a person says that it was not sent"
@@ -59,12 +59,12 @@ def main(organization: str, reply_id: str, outcome: Literal["sent", "failed"], s
             "reply_id": http.uuid("reply_id", reply_id.strip()),
         }
         with desk.work(organization_id) as record, tenant(connection, organization_id):
-            found = connection.execute(queries.FIND_REPLY, values).fetchone()
+            found = connection.execute(repair_queries.FIND_REPLY, values).fetchone()
             if found is None:
                 raise NotFound(values["reply_id"])
             values |= found
-            conversation = connection.execute(queries.LOCK_CONVERSATION, values).fetchone()
-            reply = connection.execute(queries.READ_REPLY, values).fetchone()
+            conversation = connection.execute(repair_queries.LOCK_CONVERSATION, values).fetchone()
+            reply = connection.execute(repair_queries.READ_REPLY, values).fetchone()
             assert conversation is not None and reply is not None
             values |= {name: reply[name] for name in ("turn_id", "position", "is_open", "has_newer", "is_too_late")}
             if reply["state"] == "uncertain":
@@ -84,17 +84,17 @@ def main(organization: str, reply_id: str, outcome: Literal["sent", "failed"], s
 
 def settle(connection: Connection, values: dict[str, Any], outcome: str) -> None:
     error = Jsonb({"reason": REASON}) if outcome == "failed" else None
-    connection.execute(queries.SETTLE_REPLY, {**values, "state": outcome, "error": error})
+    connection.execute(repair_queries.SETTLE_REPLY, {**values, "state": outcome, "error": error})
 
 
 def end_turn(connection: Connection, values: dict[str, Any]) -> str | None:
     """Bring the messages' outcome up to date; None while the turn is open: its end does that."""
-    if connection.execute(queries.READ_REPLY, values).fetchone()["is_open"]:  # type: ignore[index]
+    if connection.execute(repair_queries.READ_REPLY, values).fetchone()["is_open"]:  # type: ignore[index]
         return None
     delivery = connection.execute(DELIVERY_OF_TURN, values).fetchone()
     assert delivery is not None
     outcome, reason = outcome_of(delivery)
-    connection.execute(queries.RESETTLE_EVENTS, {**values, "outcome": outcome, "outcome_reason": reason})
+    connection.execute(repair_queries.RESETTLE_EVENTS, {**values, "outcome": outcome, "outcome_reason": reason})
     return outcome
 
 
@@ -109,9 +109,9 @@ def reopen(connection: Connection, values: dict[str, Any], conversation: dict[st
     }
     if why := next((text for text, holds in obstacles.items() if holds), None):
         raise NotSettled(f"not sent again: {why}")
-    if not connection.execute(queries.REOPEN_PARTS, values).fetchall():
+    if not connection.execute(repair_queries.REOPEN_PARTS, values).fetchall():
         raise NotSettled("not sent again: WhatsApp has taken it and could not deliver it")
-    connection.execute(queries.REOPEN_TURN, values)
-    connection.execute(queries.REOPEN_EVENTS_OF_TURN, values)
+    connection.execute(repair_queries.REOPEN_TURN, values)
+    connection.execute(repair_queries.REOPEN_EVENTS_OF_TURN, values)
     lease = connection.execute(queries.RESUME_CONVERSATION, values).fetchone()
     return lease["lease_fence"] if lease else None

@@ -29,8 +29,8 @@ from f.agent.tools import Offer, offers_of
 from f.lib import http
 from f.lib.database import Connection, connect, tenant
 from f.lib.windmill import WindmillError, get_resource, start_script
-from f.ops import queries
-from f.whatsapp.queries import READ_CHATBOT, READ_PRICES
+from f.whatsapp import history_queries
+from f.whatsapp.turn_queries import READ_CHATBOT, READ_PRICES
 
 #: As in the flow.
 HISTORY_MESSAGES = 20
@@ -110,8 +110,8 @@ def main(
 
 
 def read_turn(connection: Connection, values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    turn = connection.execute(queries.READ_PAST_TURN, values).fetchone()
-    asked = connection.execute(queries.READ_PAST_ASKED, values).fetchall()
+    turn = connection.execute(history_queries.READ_PAST_TURN, values).fetchone()
+    asked = connection.execute(history_queries.READ_PAST_ASKED, values).fetchall()
     if turn is None or turn["is_erased"] or not asked:
         raise NotFound(values["turn_id"])
     keys = {**values, **turn, "most": HISTORY_MESSAGES}
@@ -121,11 +121,11 @@ def read_turn(connection: Connection, values: dict[str, Any], changes: dict[str,
     chatbot["questions"] = connection.execute(agent_queries.READ_QUESTIONS, keys).fetchall()
     prices = {"models": Jsonb(model_list(chatbot))}
     earlier = connection.execute(agent_queries.READ_EXECUTIONS, keys).fetchall()
-    reply = connection.execute(queries.READ_PAST_REPLY, keys).fetchone()
+    reply = connection.execute(history_queries.READ_PAST_REPLY, keys).fetchone()
     return {
         "chatbot": chatbot,
         "prices": connection.execute(READ_PRICES, prices).fetchall(),
-        "history": connection.execute(queries.READ_PAST_HISTORY, keys).fetchall(),
+        "history": connection.execute(history_queries.READ_PAST_HISTORY, keys).fetchall(),
         "asked": [{**row, "body": row["body"][:MESSAGE_CHARACTERS]} for row in asked],
         "offers": [
             offer
