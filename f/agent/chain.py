@@ -12,7 +12,6 @@ then the next model goes on with the same exchange, and keeps it for the rest of
 """
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelError, Tool, unreadable
+from f.agent.answers import sound, usable
+from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelError, Tool
 
 #: Times that one model is tried for one answer, and the seconds before each repetition.
 ATTEMPTS = 3
@@ -178,10 +178,18 @@ class Chain:
         def call() -> Completion:
             if at not in self._built:
                 self._built[at] = link.build()
-            return self._built[at].complete(messages, tools, allowed)
+            try:
+                return self._built[at].complete(messages, tools, allowed)
+            except ModelError:
+                raise
+            # Whatever an adapter or its SDK stumbles over is the provider's answer, and a customer waits for ours.
+            except Exception as error:
+                raise ModelError(
+                    f"the provider's answer has an unknown shape: {type(error).__name__}", "later"
+                ) from error
 
         try:
-            answer = within(seconds, call)
+            answer = sound(within(seconds, call), link.name)
         except ModelError:
             self._meter.settle(0)
             raise
@@ -243,37 +251,6 @@ def within(seconds: float, call: Callable[[], Completion]) -> Completion:
     if isinstance(results[0], BaseException):
         raise results[0]
     return results[0]
-
-
-def usable(completion: Completion) -> Completion:
-    """The completion as the loop may take it: text that was cut off ends with its last whole sentence.
-
-    Raises ModelError, with the completion as `usage`, for an answer that is blocked, empty, or cut off too early.
-    """
-    if completion.finish == "blocked":
-        detail = f": {completion.detail}" if completion.detail else ""
-        raise ModelError(f"the provider blocked the answer{detail}", "blocked", usage=completion)
-    if completion.tool_calls or unreadable(completion):
-        return completion
-    if completion.finish == "length":
-        text = whole_sentences(completion.text)
-        if not text:
-            raise ModelError("the answer was cut off before its first sentence ended", usage=completion)
-        return replace(completion, text=text)
-    if not completion.text.strip():
-        raise ModelError("the model's answer is empty", "later", usage=completion)
-    return completion
-
-
-def whole_sentences(text: str) -> str:
-    """`text` up to the end of its last sentence or line; empty when not even one is whole.
-
-    A full stop after a digit counts only when something follows: "from 3." may be half of 3.50.
-    """
-    ends = [match.end() for match in re.finditer(r"[.!?…]+[\"'»”’)\]*_]*(?=\s)|[。！？]|(?=\n)", text)]
-    if re.search(r"[^\d\s.][.!?…]+[\"'»”’)\]*_]*\s*$", text):
-        ends.append(len(text))
-    return text[: max(ends, default=0)].strip()
 
 
 def estimate(messages: Sequence[Message], tools: Sequence[Tool]) -> int:

@@ -21,6 +21,7 @@ import httpx
 from google import genai
 from google.genai import errors, types
 
+from f.agent.answers import object_of
 from f.agent.loop import Allowance, Completion, Message, ModelError, Tool, ToolCall
 
 #: What Gemini 3 takes for the signature of a call that it did not make (ai.google.dev, "Thought signatures").
@@ -98,7 +99,7 @@ def _parts(message: Message) -> Iterator[types.Part]:
         yield types.Part(text=message.content)
     for number, call in enumerate(message.tool_calls):
         yield types.Part(
-            function_call=types.FunctionCall(name=call.name, args=_object(call.arguments)),
+            function_call=types.FunctionCall(name=call.name, args=object_of(call.arguments) or {}),
             thought_signature=FOREIGN_SIGNATURE if number == 0 else None,
         )
 
@@ -157,14 +158,6 @@ def _finish(reason: str) -> Any:
 
 def _name(reason: Any) -> str:
     return str(getattr(reason, "value", reason) or "")
-
-
-def _object(arguments: str) -> dict[str, Any]:
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def refusal(error: errors.APIError) -> ModelError:

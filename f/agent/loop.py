@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from f.lib.texts import storable
+
 #: Below this share of its seconds a turn has to end: the model must answer without calling tools again.
 LAST_SHARE = 0.25
 
@@ -126,8 +128,8 @@ class ModelError(Exception):
         usage: Completion | None = None,
         failures: tuple[Failure, ...] = (),
     ):
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = storable(reason)
+        super().__init__(self.reason)
         self.kind = kind
         self.retry_after = retry_after
         self.usage = usage
@@ -279,7 +281,7 @@ def _run_tool(by_name: dict[str, Tool], call: ToolCall) -> tuple[str, bool]:
         return f"There is no tool {call.name!r}. Tools: {', '.join(sorted(by_name)) or 'none'}.", False
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"The arguments are not valid JSON: {error}", False
     if not isinstance(arguments, dict):
         return "The arguments must be a JSON object.", False

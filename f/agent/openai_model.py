@@ -15,6 +15,7 @@ from typing import Any
 
 import openai
 
+from f.agent.answers import object_of, text_of
 from f.agent.loop import Allowance, Completion, Message, ModelError, Tool, ToolCall
 
 #: 429 codes that waiting does not help.
@@ -55,10 +56,7 @@ class OpenAIModel:
             raise ModelError("provider failed: APITimeoutError", "hang") from error
         except (openai.APIError, ValueError) as error:  # no connection, or an answer that is not JSON
             raise ModelError(f"provider failed: {type(error).__name__}", "later") from error
-        try:
-            return decode(answer, self.name, self.origin)
-        except (AttributeError, LookupError, TypeError) as error:
-            raise ModelError("the provider's answer has an unknown shape", "later") from error
+        return decode(answer, self.name, self.origin)
 
 
 def encode(message: Message, origin: str) -> dict[str, Any]:
@@ -94,10 +92,10 @@ def decode(answer: Any, name: str, origin: str) -> Completion:
     refused = getattr(choice.message, "refusal", None)
     usage = answer.usage
     return Completion(
-        text=choice.message.content or "",
+        text=text_of(choice.message.content),
         model=answer.model or name,
-        prompt_tokens=usage.prompt_tokens or 0 if usage else 0,
-        completion_tokens=usage.completion_tokens or 0 if usage else 0,
+        prompt_tokens=getattr(usage, "prompt_tokens", 0),
+        completion_tokens=getattr(usage, "completion_tokens", 0),
         tool_calls=tuple(ToolCall(call.id, call.function.name, json_text(call.function.arguments)) for call in asked),
         finish="blocked" if refused else FINISHES.get(choice.finish_reason, "stop"),  # type: ignore[arg-type]
         detail="refusal" if refused else choice.finish_reason or "",
@@ -114,10 +112,7 @@ def json_text(arguments: Any) -> str:
 
 def json_object(arguments: str) -> str:
     """Arguments that every server can read: some answer 400 to their own model's broken JSON."""
-    try:
-        return arguments if isinstance(json.loads(arguments), dict) else "{}"
-    except ValueError:
-        return "{}"
+    return arguments if object_of(arguments) is not None else "{}"
 
 
 def refusal(error: openai.APIStatusError) -> ModelError:

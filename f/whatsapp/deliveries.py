@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from f.lib.texts import storable
 from f.whatsapp.contents import Content, object_of, read_content, text_of
 
 #: Order in which a message's statuses can follow each other; a later one never goes back.
@@ -127,7 +128,7 @@ def parse_message(delivery: str) -> Inbound:
     U+FFFD, since PostgreSQL stores none. Raises KeyError or ValueError when the gateway's own
     fields are missing.
     """
-    envelope = without_nul(json.loads(delivery))
+    envelope = storable(json.loads(delivery))
     message = envelope["message"]
     contact = object_of(envelope.get("contact"))
     received_at = datetime.fromisoformat(envelope["received_at"])
@@ -226,18 +227,3 @@ def meta_time(value: Any) -> datetime | None:
         return datetime.fromtimestamp(int(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-
-
-def without_nul(value: Any) -> Any:
-    """`value` with U+FFFD in place of what PostgreSQL cannot store: NUL and lone surrogates."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode() if not _storable(value) else value
-    if isinstance(value, list):
-        return [without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {without_nul(key): without_nul(item) for key, item in value.items()}
-    return value
-
-
-def _storable(text: str) -> bool:
-    return "\x00" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))

@@ -37,7 +37,6 @@ from f.lib.logs import log, logged, note
 from f.usage import quotas
 from f.whatsapp import event_queries, history_queries, turn_queries
 from f.whatsapp.cloud_api import TOO_LATE, CloudApi
-from f.whatsapp.deliveries import without_nul
 from f.whatsapp.leases import LeaseLost, Turn, hold_lease
 from f.whatsapp.replies import split_reply, to_markup
 
@@ -247,7 +246,7 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
         else:
             if context["refusal"] is not None:
                 answer.text = notice(connection, turn, context)
-            for position, body in enumerate(split_reply(to_markup(without_nul(answer.text)))):
+            for position, body in enumerate(split_reply(to_markup(answer.text))):
                 connection.execute(turn_queries.STORE_REPLY, {**values, "position": position, "body": body})
         for number, call in enumerate(answer.usage):
             connection.execute(

@@ -19,6 +19,7 @@ from f.lib.alerts import raise_alert, raise_alerts, resolve_alerts
 from f.lib.database import Connection, connect, tenant
 from f.lib.ids import events_job_id
 from f.lib.logs import log, logged
+from f.lib.texts import storable
 from f.whatsapp import event_queries, outbox_queries
 from f.whatsapp.contacts import ContactErased, change_contact, contact_of
 from f.whatsapp.deliveries import (
@@ -29,7 +30,6 @@ from f.whatsapp.deliveries import (
     parse_changes,
     parse_echoes,
     parse_status,
-    without_nul,
 )
 
 #: Items of one organisation that one transaction stores: short enough to hold nobody up.
@@ -50,7 +50,7 @@ def main(database: dict, delivery: str) -> dict:
     Input: JSON text as the gateway queued it: `kind` "statuses" or "events" with `items`. Safe to
     run again, also under another job id. Returns how many items were applied, kept, or belong to no organisation.
     """
-    envelope = without_nul(json.loads(delivery))
+    envelope = storable(json.loads(delivery))
     items = read_items(envelope)
     counts = {"applied": 0, "kept": 0, "unrouted": 0}
     with connect(database) as connection:

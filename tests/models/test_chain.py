@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from f.agent import chain as policy
-from f.agent.chain import Budget, Chain, Link, Price, estimate, tokens, whole_sentences
+from f.agent.answers import whole_sentences
+from f.agent.chain import Budget, Chain, Link, Price, estimate, tokens
 from f.agent.loop import Allowance, Answer, Completion, Limits, Message, ModelError, Tool, ToolCall, run_loop
 
 ASK = [Message("user", "x" * 300)]  # about a hundred tokens

@@ -9,6 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from f.whatsapp import generate_reply, load_context
+from local.standins import json_reply
 
 NOWHERE = {"base_url": "http://127.0.0.1:9", "version": "v24.0"}
 FALLBACK = "I cannot answer right now. Someone from our reception will write to you shortly."
@@ -125,6 +126,58 @@ def test_after_the_last_model_comes_the_fallback_text_and_an_alert_that_tells_al
     assert alert["kind"] == "model_failed" and len(alert["details"]["tried"]) == 2
     assert "open?" not in json.dumps(alert["details"])
     assert chatbot.rows("select error from turns") == [{"error": "provider answered 404: NOT_FOUND"}]
+
+
+DEEP = "[" * 1500
+
+
+def odd(choice=None, call=None, **answer):
+    """A completion that is not as OpenAI's own."""
+    asked = {"id": "a", "type": "function", "function": {"name": "calculate_pricing", "arguments": "{}"} | (call or {})}
+    message = {"role": "assistant", "content": None, "tool_calls": [asked]} if call else {"content": "Fine."}
+    body = {"model": "m", "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}, **answer}
+    return json_reply(body | {"choices": [{"index": 0, "finish_reason": "stop", "message": message | (choice or {})}]})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        odd(call={"arguments": DEEP}),
+        odd(call={"arguments": {"volume": 3}}),
+        odd(call={"name": "calc\x00x"}),
+        odd(call={"name": None}),
+        odd(call={"name": ["x"]}),
+        odd(choice={"content": 7}),
+        odd(choice={"content": {"text": "hi"}}),
+        odd(choice={"content": "a\x00b \ud83d"}),
+        odd(choice={"content": [{"type": "text", "text": "Hi"}, {"type": "image"}, "x"]}),
+        odd(choice={"tool_calls": "none"}),
+        odd(choice={"finish_reason": ["stop"]}),
+        odd(usage={"prompt_tokens": "10", "completion_tokens": -3, "total_tokens": 7}),
+        odd(usage={"prompt_tokens": 1e300, "completion_tokens": None}),
+        odd(usage=[1]),
+        odd(model="m\x00x"),
+        odd(model={"name": "m"}),
+        json_reply({"error": {"code": "a\x00b", "message": "no"}}, 400),
+        json_reply({"error": {"code": ["a"], "message": 3}}, 400),
+        json_reply({"error": "down"}, 500),
+        json_reply([], 200),
+        json_reply("hi", 200),
+    ],
+)
+def test_whatever_a_provider_answers_the_person_gets_a_reply(chatbot, openai, answer):
+    openai.enqueue(*[answer] * 3)
+    chatbot.set(fallback_models="[]")
+    body = chatbot.ask("When are you open?")
+    assert body.strip()
+    if body == FALLBACK:
+        assert [row["kind"] for row in chatbot.rows("select kind from system_alerts")] == ["model_failed"]
+    assert len(openai.history) <= 4
+
+
+def test_parts_of_text_are_one_answer(chatbot, openai):
+    openai.enqueue(odd(choice={"content": [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]}))
+    assert chatbot.ask("When are you open?") == "Hi there"
 
 
 def test_what_every_provider_refuses_to_talk_about_has_a_text_of_its_own(chatbot, openai, gemini):

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from f.whatsapp.contents import describe
-from f.whatsapp.deliveries import meta_time, parse_message, without_nul
+from f.lib.texts import storable
+from f.whatsapp.deliveries import meta_time, parse_message
 
 
 def envelope(**message) -> str:
@@ -79,7 +80,7 @@ def test_kinds_that_ask_for_no_answer(kind):
 
 
 def test_what_postgresql_cannot_store_is_replaced():
-    assert without_nul({"a\x00": ["b\x00c", 1, None, "\ud83d"]}) == {"a\ufffd": ["b\ufffdc", 1, None, "?"]}
+    assert storable({"a\x00": ["b\x00c", 1, None, "\ud83d"]}) == {"a\ufffd": ["b\ufffdc", 1, None, "?"]}
     assert parse_message(envelope(text={"body": "a\x00b"})).text == "a\ufffdb"
 
 
