@@ -91,10 +91,12 @@ create table api_keys (
   key_hash text not null unique check (key_hash ~ '^[0-9a-f]{64}$'),
   scopes text[] not null,
   created_at timestamptz not null default now(),
+  valid_days integer check (valid_days > 0),
   expires_at timestamptz,
   revoked_at timestamptz,
   primary key (organization_id, id)
 );
+comment on column api_keys.valid_days is 'For how long it was made, and the one that replaces it will be; null: no end.';
 comment on column api_keys.key_hash is 'SHA-256 of the key in hex; the key itself is shown once and never stored.';
 
 create table chatbots (
@@ -957,7 +959,8 @@ create table alert_channels (
   created_at timestamptz not null default now(),
   constraint alert_channels_target_check check (case kind
     when 'email' then target ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$' and char_length(target) <= 254
-    else target ~ ('^f/' || coalesce('integrations/' || organization_id, 'ops') || '/[A-Za-z0-9_-]+$') end)
+    else target ~ ('^f/' || coalesce('integrations/' || organization_id, 'ops') || '/[A-Za-z0-9_-]+$') end),
+  unique (organization_id, name)
 );
 comment on table alert_channels is 'Where f/ops/notify tells people of alerts and hand-overs.';
 comment on column alert_channels.organization_id is
@@ -1378,7 +1381,8 @@ declare
 begin
   foreach name in array array['organizations', 'api_keys', 'chatbots', 'whatsapp_numbers', 'org_integrations',
                              'chatbot_tools', 'contacts', 'conversations', 'messages', 'webhook_events', 'turns',
-                             'usage_logs', 'quota_usage', 'audit_log']
+                             'usage_logs', 'quota_usage', 'audit_log', 'pricing_tiers',
+                             'qualification_questions', 'alert_channels']
   loop
     execute format('create policy manage on %I to manager using (organization_id = (select current_organization()))'
                    ' with check (organization_id = (select current_organization()))', name);
@@ -1387,7 +1391,8 @@ end
 $$;
 grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_integrations to manager;
 grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
-grant select, insert, delete on chatbot_tools to manager;
+grant select, insert, delete on chatbot_tools, pricing_tiers, qualification_questions to manager;
+grant select, insert, update on alert_channels to manager;
 grant select on plans, usage_logs, quota_usage, turns to manager;
 grant select (organization_id, id, user_id, wa_id) on contacts to manager;
 grant select on conversations to manager;

@@ -21,6 +21,7 @@ from local.tables import fields, table
 
 #: How an answer is shown: the list in it, and that list's columns; without a list, its own fields line by line.
 TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "set-prices": ("prices", ("product", "tier", "unit", "min_volume", "max_volume", "unit_price", "currency")),
     "organizations": ("organizations", ("slug", "name", "plan", "organization_id")),
     "conversations": (
         "conversations",
@@ -76,6 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_chatbot(action(actions, "save-chatbot", "PUT", "chatbots/{slug}", "create a chatbot, or change it"))
     _add_number(action(actions, "connect-number", "PUT", "numbers/{phone_number_id}", "connect a WhatsApp number"))
     _add_integration(action(actions, "save-integration", "PUT", "integrations/{name}", "connect a tool server"))
+    prices = action(
+        actions, "set-prices", "PUT", "prices", "replace the price table that calculate_pricing quotes from"
+    )
+    prices.add_argument(
+        "prices",
+        type=_json,
+        metavar="FILE",
+        help='JSON: [{"product": …, "tier": …, "unit": …, "min_volume": 1, "max_volume": 9, "unit_price": "49.50",'
+        ' "currency": "EUR"}]',
+    )
+    _add_channel(action(actions, "save-channel", "PUT", "channels/{name}", "say who is told of hand-overs and alerts"))
 
     keys = actions.add_parser("api-key", help="create, rotate or revoke a tenant's API key").add_subparsers(
         metavar="WHAT", required=True
@@ -117,6 +129,7 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
         "instructions",
         "fallback-text",
         "blocked-text",
+        "quota-text",
         "model-provider",
         "model-name",
         "model-resource-path",
@@ -127,7 +140,8 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fallback-models", type=_json, metavar="FILE", help='JSON: [{"provider": …, "name": …}]')
     parser.add_argument("--facts", type=_json, metavar="FILE", help='JSON: [{"topic": …, "text": …}]')
     parser.add_argument("--temperature", type=float, metavar="N")
-    for name in ("max-steps", "max-seconds", "max-tokens", "embedding-dimensions"):
+    parser.add_argument("--questions", type=_json, metavar="FILE", help='for leads, JSON: [{"key": …, "question": …}]')
+    for name in ("handoff-minutes", "max-steps", "max-seconds", "max-tokens", "embedding-dimensions"):
         parser.add_argument(f"--{name}", type=int, metavar="N")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="of one turn")
     parser.add_argument("--merge-seconds", type=float, metavar="N")
@@ -152,6 +166,15 @@ def _add_integration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chatbot", metavar="SLUG", help="which may call --tools")
     parser.add_argument("--tools", type=_words, metavar="A,B")
     _add_secret(parser, "credential", asked=False)
+
+
+def _add_channel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="such as reception")
+    parser.add_argument("--email", metavar="ADDRESS")
+    parser.add_argument("--minimum-severity", choices=["info", "warning", "critical"])
+    parser.add_argument("--kinds", type=_words, metavar="A,B", help="only these; handover is one")
+    parser.add_argument("--enabled", dest="is_enabled", action=argparse.BooleanOptionalAction, default=None)
+    _add_secret(parser, "webhook", asked=False)
 
 
 def _add_secret(parser: argparse.ArgumentParser, name: str, *, asked: bool = True) -> None:

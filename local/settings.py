@@ -20,6 +20,9 @@ PORTS = {
     "postgres_port": ("POSTGRES_PORT", 5433),
 }
 
+#: What `./dev engine` takes its token and its database from: a command line can be read by every user of the machine.
+ENGINE_TOKEN, ENGINE_DATABASE_URL = "ENGINE_TOKEN", "ENGINE_DATABASE_URL"
+
 
 class SettingsError(Exception):
     """A setting cannot be used; the message names the variable."""

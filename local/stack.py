@@ -17,7 +17,7 @@ from local.install import ROOT
 from local.postgres import Cluster
 from local.processes import is_taken, spawn, stop, tail
 from local.running import StackError, claim
-from local.settings import PORTS, Settings
+from local.settings import ENGINE_DATABASE_URL, ENGINE_TOKEN, PORTS, Settings
 
 READY_SECONDS = 60
 #: Settings of the gateway that the user may change here.
@@ -79,11 +79,10 @@ class Stack:
         }
         for name, url in settings.tool_server_urls.items():
             self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
-        # A token may begin with a hyphen.
-        engine = ["--workspace", ROOT, "--port", settings.windmill_port, f"--token={credentials.windmill_token}"]
-        engine += ["--database-url", databases.engine_url, "--api-port", settings.api_port]
+        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
-        self._launch("engine", "local.engine", engine, {}, f"{settings.windmill_url}/api/version")
+        secret = {ENGINE_TOKEN: credentials.windmill_token, ENGINE_DATABASE_URL: databases.engine_url}
+        self._launch("engine", "local.engine", engine, secret, f"{settings.windmill_url}/api/version")
         values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings)
         catalogue = bootstrap.read_catalogue(values)
         bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)

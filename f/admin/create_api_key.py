@@ -7,7 +7,6 @@
 # ///
 """Create an API key of an organisation. It is shown once"""
 
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from f.admin import queries
@@ -47,13 +46,14 @@ def main(
             "organization_id": organization_id,
             "name": http.text("name", name),
             "scopes": wanted,
-            "expires_at": None if days is None else datetime.now(UTC) + timedelta(days=days),
+            "valid_days": days,
             **new.stored,
         }
         desk.erase_this_run()
         with desk.work(organization_id) as record:
             added = desk.connection.execute(queries.ADD_KEY, values).fetchone()
             assert added is not None
+            values["expires_at"] = added["expires_at"]
             shown = http.plain({field: values[field] for field in ("name", "scopes", "expires_at", "key_prefix")})
             record("api_key", str(added["id"]), new=shown)
         return {"id": str(added["id"]), "key": new.key, **shown}

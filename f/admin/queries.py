@@ -65,22 +65,23 @@ order by id desc limit %(most)s
 # Chatbots ---------------------------------------------------------------------------------------
 
 LOCK_CHATBOT = """
-select id, name, language, persona, instructions, facts, fallback_text, blocked_text, model_provider, model_name,
-       model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost, merge_seconds,
-       embedding_model, embedding_dimensions, embedding_resource_path, cites_sources, is_active
+select id, name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, handoff_minutes,
+       model_provider, model_name, model_resource_path, fallback_models, temperature, max_steps, max_seconds,
+       max_tokens, max_cost, merge_seconds, embedding_model, embedding_dimensions, embedding_resource_path,
+       cites_sources, is_active
 from chatbots where organization_id = %(organization_id)s and slug = %(slug)s for update
 """
 
 #: Nothing when somebody else added it just now.
 ADD_CHATBOT = """
 insert into chatbots (organization_id, slug, name, language, persona, instructions, facts, fallback_text, blocked_text,
-                      model_provider, model_name, model_resource_path, fallback_models, temperature, max_steps,
-                      max_seconds, max_tokens, max_cost, merge_seconds, embedding_model, embedding_dimensions,
-                      embedding_resource_path, cites_sources, is_active)
+                      quota_text, handoff_minutes, model_provider, model_name, model_resource_path, fallback_models,
+                      temperature, max_steps, max_seconds, max_tokens, max_cost, merge_seconds, embedding_model,
+                      embedding_dimensions, embedding_resource_path, cites_sources, is_active)
 values (%(organization_id)s, %(slug)s, %(name)s, %(language)s, %(persona)s, %(instructions)s, %(facts)s,
-        %(fallback_text)s, %(blocked_text)s, %(model_provider)s, %(model_name)s, %(model_resource_path)s,
-        %(fallback_models)s, %(temperature)s, %(max_steps)s, %(max_seconds)s, %(max_tokens)s, %(max_cost)s,
-        %(merge_seconds)s, %(embedding_model)s, %(embedding_dimensions)s, %(embedding_resource_path)s,
+        %(fallback_text)s, %(blocked_text)s, %(quota_text)s, %(handoff_minutes)s, %(model_provider)s, %(model_name)s,
+        %(model_resource_path)s, %(fallback_models)s, %(temperature)s, %(max_steps)s, %(max_seconds)s, %(max_tokens)s,
+        %(max_cost)s, %(merge_seconds)s, %(embedding_model)s, %(embedding_dimensions)s, %(embedding_resource_path)s,
         %(cites_sources)s, %(is_active)s)
 on conflict do nothing returning id
 """
@@ -88,13 +89,14 @@ on conflict do nothing returning id
 CHANGE_CHATBOT = """
 update chatbots
 set name = %(name)s, language = %(language)s, persona = %(persona)s, instructions = %(instructions)s,
-    facts = %(facts)s, fallback_text = %(fallback_text)s, blocked_text = %(blocked_text)s,
-    model_provider = %(model_provider)s, model_name = %(model_name)s, model_resource_path = %(model_resource_path)s,
-    fallback_models = %(fallback_models)s, temperature = %(temperature)s, max_steps = %(max_steps)s,
-    max_seconds = %(max_seconds)s, max_tokens = %(max_tokens)s, max_cost = %(max_cost)s,
-    merge_seconds = %(merge_seconds)s, embedding_model = %(embedding_model)s,
-    embedding_dimensions = %(embedding_dimensions)s, embedding_resource_path = %(embedding_resource_path)s,
-    cites_sources = %(cites_sources)s, is_active = %(is_active)s, updated_at = now()
+    facts = %(facts)s, fallback_text = %(fallback_text)s, blocked_text = %(blocked_text)s, quota_text = %(quota_text)s,
+    handoff_minutes = %(handoff_minutes)s, model_provider = %(model_provider)s, model_name = %(model_name)s,
+    model_resource_path = %(model_resource_path)s, fallback_models = %(fallback_models)s,
+    temperature = %(temperature)s, max_steps = %(max_steps)s, max_seconds = %(max_seconds)s,
+    max_tokens = %(max_tokens)s, max_cost = %(max_cost)s, merge_seconds = %(merge_seconds)s,
+    embedding_model = %(embedding_model)s, embedding_dimensions = %(embedding_dimensions)s,
+    embedding_resource_path = %(embedding_resource_path)s, cites_sources = %(cites_sources)s,
+    is_active = %(is_active)s, updated_at = now()
 where organization_id = %(organization_id)s and id = %(id)s
 """
 
@@ -104,6 +106,65 @@ LIST_CHATBOTS = """
 select id, slug, name, language, model_provider, model_name, embedding_model, cites_sources, is_active, updated_at
 from chatbots
 where organization_id = %(organization_id)s order by slug
+"""
+
+LOCK_ORGANIZATION = "select from organizations where organization_id = %(organization_id)s for update"
+
+LIST_QUESTIONS = """
+select key, question from qualification_questions
+where organization_id = %(organization_id)s and chatbot_id = %(id)s order by position
+"""
+
+DELETE_QUESTIONS = """
+delete from qualification_questions where organization_id = %(organization_id)s and chatbot_id = %(id)s
+"""
+
+ADD_QUESTIONS = """
+insert into qualification_questions (organization_id, chatbot_id, key, position, question)
+select %(organization_id)s, %(id)s, q.key, q.position, q.question
+from unnest(%(keys)s::text[], %(texts)s::text[]) with ordinality as q (key, question, position)
+"""
+
+# Prices -----------------------------------------------------------------------------------------
+
+LIST_PRICES = """
+select product, tier, unit, min_volume, max_volume, unit_price::text, currency from pricing_tiers
+where organization_id = %(organization_id)s order by product, tier, min_volume
+"""
+
+DELETE_PRICES = "delete from pricing_tiers where organization_id = %(organization_id)s"
+
+ADD_PRICE = """
+insert into pricing_tiers (organization_id, product, tier, unit, min_volume, max_volume, unit_price, currency)
+values (%(organization_id)s, %(product)s, %(tier)s, %(unit)s, %(min_volume)s, %(max_volume)s, %(unit_price)s,
+        %(currency)s)
+"""
+
+# Channels ---------------------------------------------------------------------------------------
+
+LOCK_CHANNEL = """
+select id, kind, target, minimum_severity, kinds, is_enabled from alert_channels
+where organization_id = %(organization_id)s and name = %(name)s for update
+"""
+
+#: Nothing when somebody else added it just now.
+ADD_CHANNEL = """
+insert into alert_channels (organization_id, name, kind, target, minimum_severity, kinds, is_enabled)
+values (%(organization_id)s, %(name)s, %(kind)s, %(target)s, %(minimum_severity)s, %(kinds)s, %(is_enabled)s)
+on conflict do nothing returning id
+"""
+
+#: What was changed is tried at once.
+CHANGE_CHANNEL = """
+update alert_channels
+set kind = %(kind)s, target = %(target)s, minimum_severity = %(minimum_severity)s, kinds = %(kinds)s,
+    is_enabled = %(is_enabled)s, next_at = now(), failures = 0, error = null
+where organization_id = %(organization_id)s and id = %(id)s
+"""
+
+LIST_CHANNELS = """
+select name, kind, target, minimum_severity, kinds, is_enabled, told_at, failures, error from alert_channels
+where organization_id = %(organization_id)s order by name
 """
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -187,13 +248,14 @@ from org_integrations i where i.organization_id = %(organization_id)s order by i
 # Keys -------------------------------------------------------------------------------------------
 
 ADD_KEY = """
-insert into api_keys (organization_id, name, key_prefix, key_hash, scopes, expires_at)
-values (%(organization_id)s, %(name)s, %(key_prefix)s, %(key_hash)s, %(scopes)s, %(expires_at)s)
+insert into api_keys (organization_id, name, key_prefix, key_hash, scopes, valid_days, expires_at)
+values (%(organization_id)s, %(name)s, %(key_prefix)s, %(key_hash)s, %(scopes)s, %(valid_days)s,
+        now() + make_interval(days => %(valid_days)s))
 returning id, expires_at
 """
 
 LOCK_KEY = """
-select id, name, scopes, expires_at, revoked_at,
+select id, name, scopes, valid_days, expires_at, revoked_at,
        revoked_at is not null or coalesce(expires_at <= now(), false) as has_ended
 from api_keys where organization_id = %(organization_id)s and id = %(id)s for no key update
 """

@@ -22,8 +22,9 @@ def main(id: str, organization: str | None = None, overlap_hours: float = 24, re
     overlap_hours: how long the old key works on, 0 to 720
     request: filled in by the HTTP route; leave it empty
 
-    Returns the new `key`, of the same name and scopes, and until when the old one works. The key is stored
-    nowhere, and this run with its result is erased after a minute. A key that has ended: 409.
+    Returns the new `key`, of the same name and scopes, which lasts as many days from now as the old one was made for,
+    and until when the old one works. The key is stored nowhere, and this run with its result is erased after a
+    minute. A key that has ended: 409.
     """
     with open_desk("rotate_api_key", request) as desk:
         organization_id = desk.organization(organization)
@@ -35,7 +36,13 @@ def main(id: str, organization: str | None = None, overlap_hours: float = 24, re
             old = find_key(desk, keys)
             if old["has_ended"]:
                 raise http.ApiError(409, "key_ended", "this key has ended: create a new one")
-            values = {**keys, "name": old["name"], "scopes": old["scopes"], "expires_at": None, **new.stored}
+            values = {
+                **keys,
+                "name": old["name"],
+                "scopes": old["scopes"],
+                "valid_days": old["valid_days"],
+                **new.stored,
+            }
             added = desk.connection.execute(queries.ADD_KEY, values).fetchone()
             ended = desk.connection.execute(queries.END_KEY, {**keys, "minutes": round(hours * 60)}).fetchone()
             assert added is not None and ended is not None
@@ -52,6 +59,7 @@ def main(id: str, organization: str | None = None, overlap_hours: float = 24, re
             "name": old["name"],
             "scopes": old["scopes"],
             "key_prefix": new.stored["key_prefix"],
+            "expires_at": http.plain(added["expires_at"]),
             "replaces": keys["id"],
             "old_key_expires_at": until,
         }

@@ -29,6 +29,9 @@ DEFAULTS: dict[str, Any] = {
     "instructions": "",
     "facts": [],
     "blocked_text": None,
+    "quota_text": None,
+    "handoff_minutes": 720,
+    "questions": [],
     "model_provider": "demo",
     "model_name": "demo",
     "model_resource_path": None,
@@ -47,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 MAX_FACTS = 200
+MAX_QUESTIONS = 20
 
 
 @http.answering()
@@ -59,6 +63,9 @@ def main(
     instructions: str | None = None,
     fallback_text: str | None = None,
     blocked_text: str | None = None,
+    quota_text: str | None = None,
+    handoff_minutes: int | None = None,
+    questions: list[dict] | None = None,
     facts: list[dict] | None = None,
     model_provider: Literal["demo", "openai", "gemini"] | None = None,
     model_name: str | None = None,
@@ -87,6 +94,9 @@ def main(
     instructions: what the model is told besides the persona
     fallback_text: what it says when it cannot answer
     blocked_text: what it says when the provider refuses the content, if not the fallback text
+    quota_text: what it says, once, when a quota is used up, if not the fallback text
+    handoff_minutes: how long it stays silent after a person of the business wrote, 1 to 43200; 720 is usual
+    questions: what it is to find out of a lead, in order; a list of {"key", "question"} that replaces the former
     facts: what it knows, a list of {"topic", "text"}
     model_provider: demo needs no account
     model_name: the provider's name of the model
@@ -114,6 +124,9 @@ def main(
         "instructions": instructions,
         "fallback_text": fallback_text,
         "blocked_text": blocked_text,
+        "quota_text": quota_text,
+        "handoff_minutes": handoff_minutes,
+        "questions": questions,
         "facts": facts,
         "model_provider": model_provider,
         "model_name": model_name,
@@ -146,6 +159,8 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
     with desk.work(keys["organization_id"]) as record:
         known = desk.connection.execute(queries.LOCK_CHATBOT, keys).fetchone()
         old = http.plain(known or DEFAULTS)
+        if known:
+            old["questions"] = desk.connection.execute(queries.LIST_QUESTIONS, keys | {"id": old["id"]}).fetchall()
         new = old | given | model_of(old, given) | embedding_of(old, given)
         for field in ("name", "language", "persona", "fallback_text"):
             if field not in new:
@@ -154,6 +169,8 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
         taken = http.ApiError(409, "conflict", "somebody else created this chatbot just now: try again")
         kept = desk.keep(known, queries.CHANGE_CHATBOT, queries.ADD_CHATBOT, values, taken)
         new["id"] = str(kept["id"])
+        if new["questions"] != old["questions"]:
+            ask(desk, {**keys, "id": new["id"]}, new["questions"])
         changed = [field for field in new if field != "id" and (not known or new[field] != old[field])]
         record(
             "chatbot",
@@ -162,6 +179,13 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
             new={field: new[field] for field in changed},
         )
     return {"id": new["id"], "slug": keys["slug"], "is_new": not known, "changed": changed}
+
+
+def ask(desk: Desk, keys: dict[str, Any], questions: list[dict[str, str]]) -> None:
+    """Replace the chatbot's questions for leads."""
+    desk.connection.execute(queries.DELETE_QUESTIONS, keys)
+    lists = {"keys": [q["key"] for q in questions], "texts": [q["question"] for q in questions]}
+    desk.connection.execute(queries.ADD_QUESTIONS, keys | lists)
 
 
 def model_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +237,11 @@ def checked(field: str, value: Any) -> Any:
             return http.integer(field, value, 500, 2_000_000)
         case "max_cost":
             return http.number(field, value, 0.0001, 100)
-        case "fallback_text" | "blocked_text":
+        case "handoff_minutes":
+            return http.integer(field, value, 1, 43200)
+        case "questions":
+            return questions_of(value)
+        case "fallback_text" | "blocked_text" | "quota_text":
             return http.text(field, value, most=1000)
         case "facts":
             return facts_of(value)
@@ -250,6 +278,21 @@ def facts_of(value: Any) -> list[dict[str, str]]:
         topic = http.text(f"facts[{place}].topic", fact["topic"])
         facts.append({"topic": topic, "text": http.text(f"facts[{place}].text", fact["text"], most=4000)})
     return facts
+
+
+def questions_of(value: Any) -> list[dict[str, str]]:
+    if not isinstance(value, list) or len(value) > MAX_QUESTIONS:
+        raise http.invalid("questions", f"must be a list of {MAX_QUESTIONS} at most")
+    questions: list[dict[str, str]] = []
+    for place, given in enumerate(value):
+        field = f"questions[{place}]"
+        if not isinstance(given, dict) or set(given) != {"key", "question"}:
+            raise http.invalid(field, 'must be {"key": …, "question": …}')
+        key = http.text(f"{field}.key", given["key"], most=60, pattern="[a-z][a-z0-9_]*", what="a word like bike_type")
+        if key in [question["key"] for question in questions]:
+            raise http.invalid(f"{field}.key", "is there twice")
+        questions.append({"key": key, "question": http.text(f"{field}.question", given["question"], most=500)})
+    return questions
 
 
 def models_of(value: Any) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@
 #   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
-"""Show an organisation: its plan, chatbots, numbers, integrations and API keys"""
+"""Show an organisation: its plan, chatbots, numbers, prices, channels, integrations and API keys"""
 
 from f.admin import queries
 from f.admin.desk import open_desk
@@ -27,6 +27,8 @@ def main(organization: str | None = None, request: dict | None = None) -> dict:
             for name, query in (
                 ("chatbots", queries.LIST_CHATBOTS),
                 ("numbers", queries.LIST_NUMBERS),
+                ("prices", queries.LIST_PRICES),
+                ("channels", queries.LIST_CHANNELS),
                 ("integrations", queries.LIST_INTEGRATIONS),
                 ("api_keys", queries.LIST_KEYS),
             ):

@@ -14,7 +14,6 @@ arguments are text.
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 

@@ -37,6 +37,9 @@ CALL_SECONDS = 40
 LEAST_SECONDS = 1.0
 LEAST_TOKENS = 64
 
+#: How many times our estimate of a prompt, or what an answer may have, a provider's count may be to be believed.
+MOST_OFF = 10
+
 #: Most tokens of one answer, thoughts included; current models accept it, and a chat needs less.
 ANSWER_TOKENS = 8192
 
@@ -193,7 +196,8 @@ class Chain:
         except ModelError:
             self._meter.settle(0)
             raise
-        if not answer.prompt_tokens:  # a server that does not count: the caps hold all the same
+        # A server that does not count, or counts what cannot be: the caps and the quota hold all the same.
+        if not 0 < answer.prompt_tokens <= MOST_OFF * prompt or answer.completion_tokens > MOST_OFF * room:
             written = answer.text + "".join(call.arguments for call in answer.tool_calls)
             answer = replace(answer, prompt_tokens=prompt, completion_tokens=tokens(written))
         cost = link.price.of(answer.prompt_tokens, answer.completion_tokens) if link.price else None

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def storable(value: Any) -> Any:
-    """`value`, at every depth, with U+FFFD in place of what PostgreSQL cannot store: NUL, and "?" of lone surrogates."""
+    """`value`, at every depth, without what PostgreSQL cannot store: U+FFFD for NUL, "?" for a lone surrogate."""
     if isinstance(value, str):
         return value if _is_storable(value) else value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     if isinstance(value, list):

@@ -58,6 +58,7 @@ def admit(connection: Connection, organization_id: str, turn_id: str, contact_id
         _warn(connection, organization_id, MESSAGES, month["month"], month["messages"], limits["monthly_messages"])
         return Refusal(MESSAGES, month["month"])
     if month["tokens"] >= limits["monthly_tokens"]:
+        _warn(connection, organization_id, TOKENS, month["month"], month["tokens"], limits["monthly_tokens"])
         return Refusal(TOKENS, month["month"])
     if today and today["messages"] >= limits["daily_messages_per_contact"]:
         details = {"limit": limits["daily_messages_per_contact"]}

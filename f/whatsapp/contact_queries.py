@@ -82,6 +82,21 @@ where mine.organization_id = %(organization_id)s and mine.id = %(mine_id)s and m
   and (other.organization_id, other.id) = (mine.organization_id, %(other_id)s) and other.mode = 'person'
 """
 
+#: What one person has written today counts together.
+JOIN_DAYS = """
+insert into contact_days (organization_id, contact_id, day, messages)
+select organization_id, %(contact_id)s, day, messages from contact_days
+where organization_id = %(organization_id)s and contact_id = %(other_contact_id)s
+on conflict (organization_id, contact_id, day) do update set messages = contact_days.messages + excluded.messages
+"""
+
+#: There is one lead for each person; where both had one, the person's own stays and the other is kept as it is.
+GIVE_LEAD = """
+update leads set contact_id = %(contact_id)s
+where organization_id = %(organization_id)s and contact_id = %(other_contact_id)s
+  and not exists (select from leads l where (l.organization_id, l.contact_id) = (leads.organization_id, %(contact_id)s))
+"""
+
 RETIRE_CONTACT = """
 update contacts set user_id = null, wa_id = null, merged_into = %(contact_id)s
 where organization_id = %(organization_id)s and id = %(other_contact_id)s

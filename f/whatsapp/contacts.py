@@ -6,6 +6,7 @@
 # ///
 """Who writes: one contact for each person, whatever number or id they are known by from now on."""
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,12 @@ def contact_of(connection: Connection, organization_id: str, who: Identity, prof
             return UUID(str(added["id"]))
         contact = connection.execute(contact_queries.FIND_CONTACT, values).fetchone()
         assert contact is not None, "a contact was added meanwhile"
+    if who.user_id is not None and who.wa_id is not None and contact["wa_id"] != who.wa_id:
+        # Known by the id, and as somebody else by the number alone: now it is told that they are one person.
+        other = _find(connection, organization_id, Identity(None, who.wa_id))
+        if other is not None and other["id"] != contact["id"]:
+            with suppress(ContactBusy):  # then at their next message
+                _merge(connection, organization_id, contact["id"], other["id"])
     if any(values[key] is not None and contact[key] != values[key] for key in ("user_id", "wa_id", "profile_name")):
         connection.execute(contact_queries.COMPLETE_CONTACT, {**values, "contact_id": contact["id"]})
     return UUID(str(contact["id"]))
@@ -64,13 +71,16 @@ def _merge(connection: Connection, organization_id: str, contact_id: UUID, other
         "contact_id": contact_id,
         "other_contact_id": other_id,
     }
-    for twins in connection.execute(contact_queries.TWIN_CONVERSATIONS, values).fetchall():
-        if twins["is_busy"]:
-            raise ContactBusy(str(other_id))
+    conversations = connection.execute(contact_queries.TWIN_CONVERSATIONS, values).fetchall()
+    if any(twins["is_busy"] for twins in conversations):
+        raise ContactBusy(str(other_id))
+    for twins in conversations:
         statement = (
             contact_queries.GIVE_CONVERSATION if twins["mine_id"] is None else contact_queries.JOIN_CONVERSATIONS
         )
         connection.execute(statement, {**values, **twins})
+    connection.execute(contact_queries.JOIN_DAYS, values)
+    connection.execute(contact_queries.GIVE_LEAD, values)
     connection.execute(contact_queries.RETIRE_CONTACT, values)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -25,6 +26,7 @@ from local.engine.store import Store, StoreError, Unavailable
 from local.engine.workspace import WorkspaceError, load
 from local.postgres import Cluster
 from local.postgres_files import ClusterError
+from local.settings import ENGINE_DATABASE_URL, ENGINE_TOKEN
 
 log = logging.getLogger("engine")
 
@@ -36,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 stopped as told, 1 something went wrong meanwhile, 2 it cannot start."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if not options.token:
+        parser.error(f"--token is missing, and ${ENGINE_TOKEN} is not set")
     if options.workers < 1:
         parser.error("--workers must be at least 1")
     # Until the server is up, and has a gentler way: leave through all that is open.
@@ -90,9 +94,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the folder with f/ and u/")
     parser.add_argument("--port", type=int, required=True, metavar="N", help="where Windmill's API listens")
-    parser.add_argument("--token", required=True, metavar="T", help="the token that may do everything")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get(ENGINE_TOKEN),
+        metavar="T",
+        help=f"the token that may do everything (default: ${ENGINE_TOKEN})",
+    )
     parser.add_argument("--api-port", type=int, metavar="N", help="where the tenants' API listens (default: nowhere)")
-    parser.add_argument("--database-url", metavar="URL", help="where jobs are kept (default: a throw-away PostgreSQL)")
+    parser.add_argument(
+        "--database-url",
+        default=os.environ.get(ENGINE_DATABASE_URL),
+        metavar="URL",
+        help=f"where jobs are kept (default: ${ENGINE_DATABASE_URL}, else a throw-away PostgreSQL)",
+    )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="for caches (default: a temporary folder)")
     parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="jobs at once (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="a new process for each job, as Windmill has it")

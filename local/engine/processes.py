@@ -27,10 +27,17 @@ RUNNER = Path(__file__).with_name("runner.py")
 MOST_OUTPUT = 256 << 10
 #: Seconds until the process of a job has begun: a template may be importing large packages.
 BEGIN_SECONDS = 60
+#: Times that a job is given to a process until one takes it, and the first pause between them, which doubles.
+BEGINNINGS = 6
+BEGIN_PAUSE = 0.05
 
 
 class ProcessDied(Exception):
     """The job's process ended without a result: killed, or out of memory."""
+
+
+class NotBegun(ProcessDied):
+    """The process ended, or its template did, before it was given the job: nothing of it has happened."""
 
 
 class TimedOut(Exception):
@@ -114,13 +121,28 @@ class Processes:
         directory = self._jobs / str(task.job_id)
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            with self._start(content) as ours, ours.output:
+            for attempt in range(BEGINNINGS):
                 try:
-                    return self._converse(task, ours, directory), ours.text()
-                except (EOFError, ConnectionError):
-                    raise ProcessDied(ours.text()) from None
+                    return self._attempt(task, content, directory)
+                except NotBegun:
+                    # A template that was killed can look alive for a moment more.
+                    if attempt + 1 == BEGINNINGS:
+                        raise
+                    time.sleep(BEGIN_PAUSE * 2**attempt)
+            raise AssertionError("the last attempt raises")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _attempt(self, task: Task, content: str, directory: Path) -> tuple[dict[str, Any], str]:
+        with self._start(content) as ours, ours.output:
+            try:
+                pid = self._begun(ours)
+            except (EOFError, ConnectionError):
+                raise NotBegun(ours.text()) from None
+            try:
+                return self._converse(task, ours, pid, directory), ours.text()
+            except (EOFError, ConnectionError):
+                raise ProcessDied(ours.text()) from None
 
     def kill(self, job_id: UUID) -> None:
         """End the process of a job, with whatever it has started."""
@@ -139,12 +161,15 @@ class Processes:
             stop(process, signal.SIGKILL)
         self._spawner.shutdown()
 
-    def _converse(self, task: Task, job: "_Conversation", directory: Path) -> dict[str, Any]:
+    def _begun(self, job: "_Conversation") -> int:
+        """The id of the job's process, which waits for what it is to do."""
         job.deadline = time.monotonic() + BEGIN_SECONDS
         try:
-            pid = job.next_message()
+            return int(job.next_message())
         except TimedOut:
             raise ProcessDied(f"it did not begin within {BEGIN_SECONDS} s") from None
+
+    def _converse(self, task: Task, job: "_Conversation", pid: int, directory: Path) -> dict[str, Any]:
         with self._lock:
             self._running[task.job_id] = pid
             unwanted = task.job_id in self._unwanted

@@ -18,7 +18,7 @@ OPERATOR, BICIS_KEY, DENTAL_KEY, KNOWLEDGE_KEY = "mro_operator", "mr_bicis", "mr
 
 ACTIONS = (
     "create_organization list_organizations show_organization set_plan save_chatbot connect_number save_integration"
-    " create_api_key rotate_api_key revoke_api_key list_conversations list_usage list_audit_log"
+    " set_prices save_channel create_api_key rotate_api_key revoke_api_key list_conversations list_usage list_audit_log"
 ).split()
 
 

@@ -14,6 +14,7 @@ NUMBER_ID = "100000000000002"
 DENTALS = {"slug": "harbour-dental", "chatbot": "2b2c2d2e-0000-4000-8000-000000000002"}
 TABLES = (
     "organizations chatbots whatsapp_numbers api_keys org_integrations chatbot_tools contacts conversations messages"
+    " pricing_tiers qualification_questions alert_channels"
 ).split()
 
 #: For each action, calls that name what is Harbour Dental's: body and path, and the statuses that refuse or miss it.
@@ -48,6 +49,11 @@ ATTEMPTS: dict[str, list[tuple[dict[str, Any], dict[str, str], set[int]]]] = {
         ({"chatbot": "harbour-dental", "tools": ["x"]}, {"name": "lead_capture"}, {404}),
         ({"is_enabled": False}, {"name": "dentals_own"}, {422}),
     ],
+    "set_prices": [({"organization": DENTAL, "prices": []}, {}, {403})],
+    "save_channel": [
+        ({"organization": DENTAL, "email": "a@b.example"}, {"name": "reception"}, {403}),
+        ({"is_enabled": True}, {"name": "reception"}, {422}),
+    ],
     "create_api_key": [({"organization": DENTAL, "name": "x", "scopes": ["admin"]}, {}, {403})],
     "rotate_api_key": [({}, {"id": "KEY"}, {404}), ({"organization": DENTAL}, {"id": "KEY"}, {403})],
     "revoke_api_key": [({}, {"id": "KEY"}, {404}), ({"organization": DENTAL}, {"id": "KEY"}, {403})],
@@ -71,6 +77,7 @@ def dental(office: Office) -> Office:
     """Harbour Dental has a bit of everything, and its number's token is known to the caller, the worst case."""
     office.graph.numbers["EAAdental"] = [(NUMBER_ID, "200000000000002")]
     office.call("save_integration", DENTAL_KEY, {"kind": "mcp", "url": "https://d.example.com"}, name="dentals_own")
+    office.call("save_channel", DENTAL_KEY, {"email": "reception@dental.example"}, name="reception")
     office.rows(
         "with k as (insert into contacts (organization_id, wa_id) values (%s, '441') returning *)"
         " insert into conversations (organization_id, chatbot_id, phone_number_id, contact_id)"
@@ -110,7 +117,7 @@ def test_another_tenants_ids_lead_nowhere(
     told = str(answer).lower()
     assert not [word for word in (DENTAL, "dental", *ids.values()) if word in told]
     assert dental.rows("select 1 from audit_log where organization_id = %s and actor_kind = 'api_key'"
-                       " and action <> 'save_integration'", DENTAL) == []  # fmt: skip
+                       " and action not in ('save_integration', 'save_channel')", DENTAL) == []  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ACTIONS)

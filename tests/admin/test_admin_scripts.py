@@ -373,6 +373,8 @@ def test_rotation_never_makes_an_old_key_last_longer(office: Office) -> None:
     _, old = office.call("create_api_key", BICIS_KEY, {"name": "k", "scopes": ["admin"], "expires_in_days": 1})
     _, new = office.call("rotate_api_key", BICIS_KEY, {"overlap_hours": 720}, id=old["id"])
     assert new["old_key_expires_at"] == old["expires_at"]
+    query = "select valid_days, expires_at - now() > interval '23 hours' as lasts from api_keys where id = %s"
+    assert office.rows(query, new["id"]) == [{"valid_days": 1, "lasts": True}]
     assert office.call("rotate_api_key", BICIS_KEY, {"overlap_hours": 0}, id=new["id"])[0] == 201
     assert office.call("list_usage", new["key"])[0] == 401
 

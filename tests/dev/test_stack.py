@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -93,6 +94,16 @@ def test_env_prints_exactly_the_documented_variables(stack: RunningStack) -> Non
     shell = subprocess.run(["sh", "-c", f"{printed}\necho $DATABASE_URL"], capture_output=True, text=True, check=True)
     assert shell.stdout.strip() == values["DATABASE_URL"]
     assert all(len(shlex.split(line)) == 1 for line in printed.splitlines())
+
+
+def test_no_secret_is_on_a_command_line(stack: RunningStack) -> None:
+    """Every user of the machine reads those."""
+    password = urlsplit(stack.database_url).password
+    lines = "".join(
+        file.read_bytes().decode(errors="replace") for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
+    )
+    for secret in (stack.windmill_token, stack.meta_app_secret, stack.demo1_api_key, password, "postgresql://engine"):
+        assert secret and secret not in lines
 
 
 def test_status_and_logs_of_a_running_system(stack: RunningStack) -> None:

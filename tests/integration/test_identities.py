@@ -69,6 +69,27 @@ def test_a_system_message_is_followed(platform, before, change, after):
     assert platform.outcomes()[1][1] == f"no answer to: system ({told['type']})"
 
 
+def test_a_message_that_names_both_ids_tells_that_two_are_one(platform):
+    write(platform, wa_id="4470")
+    write(platform, user_id="GB.1", at=SECOND + 1)
+    assert contacts(platform) == [(None, "4470"), ("GB.1", None)]
+    platform.rows("update conversations set mode = 'person' where contact_id ="
+                  " (select id from contacts where wa_id = '4470') returning id")  # fmt: skip
+    loaded = write(platform, "me again", user_id="GB.1", wa_id="4470", at=SECOND + 2, answered=False)
+    assert loaded["state"] == "settled"  # a person has the conversation, whichever of the two it was
+    assert contacts(platform) == [("GB.1", "4470")]
+    assert conversations(platform) == 1
+    query = "select d.messages from contact_days d join contacts c on c.id = d.contact_id where c.merged_into is null"
+    assert platform.rows(query) == [{"messages": 2}]
+
+
+def test_while_a_turn_of_the_other_is_under_way_two_stay_two(platform):
+    write(platform, wa_id="4470", answered=False)
+    write(platform, user_id="GB.1", at=SECOND + 1)
+    write(platform, user_id="GB.1", wa_id="4470", at=SECOND + 2)
+    assert contacts(platform) == [(None, "4470"), ("GB.1", None)]
+
+
 def test_the_reply_goes_where_the_person_is_now(platform):
     write(platform, wa_id="4470", user_id="GB.1")
     system(platform, {**NUMBER, "user_id": "GB.2"}, "4470")

@@ -99,6 +99,15 @@ def test_without_tokens_left_the_turn_is_refused(platform, limit):
     assert month(platform) == {"messages": 1, "tokens": 0, "reserved_tokens": 0}
 
 
+def test_a_limit_below_what_was_used_is_an_alert_too(platform, limit):
+    platform.converse("How much is a check-up?")
+    limit(monthly_tokens=1)
+    platform.converse("And whitening?")
+    assert platform.outcomes()[1] == ("refused", "quota: monthly tokens")
+    subjects = [row["subject"] for row in platform.rows("select subject from system_alerts order by subject")]
+    assert subjects == [f"monthly tokens {date.today():%Y-%m} {share} %" for share in (100, 80)]
+
+
 def test_limits_come_from_the_plan_unless_the_organisation_has_its_own(platform):
     platform.rows("update plans set monthly_messages = 0 where code = 'pro' returning code")
     platform.converse("Hello?")

@@ -155,6 +155,8 @@ def odd(choice=None, call=None, **answer):
         odd(choice={"finish_reason": ["stop"]}),
         odd(usage={"prompt_tokens": "10", "completion_tokens": -3, "total_tokens": 7}),
         odd(usage={"prompt_tokens": 1e300, "completion_tokens": None}),
+        odd(usage={"prompt_tokens": 10**12, "completion_tokens": 1}),
+        odd(usage={"prompt_tokens": -(10**9), "completion_tokens": -5}),
         odd(usage=[1]),
         odd(model="m\x00x"),
         odd(model={"name": "m"}),
@@ -173,6 +175,8 @@ def test_whatever_a_provider_answers_the_person_gets_a_reply(chatbot, openai, an
     if body == FALLBACK:
         assert [row["kind"] for row in chatbot.rows("select kind from system_alerts")] == ["model_failed"]
     assert len(openai.history) <= 4
+    for usage in chatbot.rows("select prompt_tokens, completion_tokens from usage_logs"):
+        assert 0 < usage["prompt_tokens"] < 100_000 and 0 <= usage["completion_tokens"] < 1000
 
 
 def test_parts_of_text_are_one_answer(chatbot, openai):

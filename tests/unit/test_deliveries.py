@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from f.whatsapp.contents import describe
 from f.lib.texts import storable
+from f.whatsapp.contents import describe
 from f.whatsapp.deliveries import meta_time, parse_message
 
 
