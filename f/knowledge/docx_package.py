@@ -1,7 +1,7 @@
 # /// script
 # requires-python = "==3.11.*"
 # dependencies = [
-#   "lxml==6.1.3", "python-docx==1.2.0", "typing-extensions==4.16.0",
+#   "lxml==6.1.3",
 # ]
 # ///
 """The package of a DOCX, made safe: only XML, without entities, within limits, in the names of Transitional files."""

@@ -1,7 +1,7 @@
 # /// script
 # requires-python = "==3.11.*"
 # dependencies = [
-#   "lxml==6.1.3", "python-docx==1.2.0", "typing-extensions==4.16.0",
+#   "lxml==6.1.3",
 # ]
 # ///
 """What the styles, the numbering and the properties of a DOCX say of a paragraph, and where to find them."""
