@@ -6,8 +6,9 @@
 # ///
 """PDF: what a reader sees, as Markdown page by page.
 
-pymupdf gives text with its boxes, sizes and colours, and the boxes of what is drawn, in one pass over a page. What is
-text, what is a heading, a list or a table, and what nobody can see is decided here.
+pymupdf gives text with its boxes, sizes and colours, and the boxes of what is drawn, in one pass over a page. Here that
+becomes lines; what nobody can see (pdf_view), what is a table (pdf_tables), a heading or a list (pdf_layout) is decided
+by what is ours.
 """
 
 import re
