@@ -12,7 +12,6 @@ then the next model goes on with the same exchange, and keeps it for the rest of
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 
 from f.agent.answers import sound, usable
 from f.agent.loop import Allowance, Completion, Failure, Message, Model, ModelError, Tool
+from f.lib.patience import OutOfTime, within
 
 #: Times that one model is tried for one answer, and the seconds before each repetition.
 ATTEMPTS = 3
@@ -193,6 +193,9 @@ class Chain:
 
         try:
             answer = sound(within(seconds, call), link.name)
+        except OutOfTime as error:
+            self._meter.settle(0)
+            raise ModelError(str(error), "hang") from None
         except ModelError:
             self._meter.settle(0)
             raise
@@ -231,30 +234,6 @@ def _pause(error: ModelError, attempt: int, left: float, others: bool) -> float 
     pause = max(error.retry_after or 0, PAUSES[attempt] if error.kind == "later" else 0)
     patience = PATIENCE if others else PATIENCE_WITH_THE_LAST
     return pause if pause + LEAST_SECONDS < left and pause <= patience else None
-
-
-def within(seconds: float, call: Callable[[], Completion]) -> Completion:
-    """The result of `call`, or ModelError once `seconds` are over, whatever it hangs on.
-
-    An SDK's timeout counts from byte to byte, so a server that drips has no end, and looking up
-    a name has no timeout at all. The thread is left behind: a job's process ends soon.
-    """
-    results: list[Completion | BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True, name="model call")
-    thread.start()
-    thread.join(seconds)
-    if not results:
-        raise ModelError(f"no answer within {seconds:.3g} s", "hang")
-    if isinstance(results[0], BaseException):
-        raise results[0]
-    return results[0]
 
 
 def estimate(messages: Sequence[Message], tools: Sequence[Tool]) -> int:

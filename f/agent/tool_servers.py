@@ -14,8 +14,6 @@ model, ToolError (the tool's own refusal, for the model), ToolUnavailable or Too
 """
 
 import json
-import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -27,6 +25,7 @@ import httpx
 from f.agent.loop import ToolError
 from f.lib.caller_tokens import Caller, sign
 from f.lib.outside import AddressRefused, OutsideTransport
+from f.lib.patience import OutOfTime, within
 from f.lib.variables import VariableMissing, read_variable
 
 T = TypeVar("T")
@@ -101,14 +100,14 @@ class OwnServer(_HttpServer):
         self._token = token
 
     def list_tools(self, seconds: float = CALL_SECONDS) -> list[dict[str, Any]]:
-        status, body = within(seconds, lambda: self._request("GET", "/tools"))
+        status, body = _within(seconds, lambda: self._request("GET", "/tools"))
         if status != httpx.codes.OK:
             raise ToolUnavailable(_refusal(status, body))
         return _tools(body, "schema")
 
     def call(self, name: str, arguments: dict[str, Any], execution_id: UUID) -> str:
         headers = {"idempotency-key": str(execution_id)}
-        status, body = within(CALL_SECONDS, lambda: self._request("POST", f"/tools/{name}", arguments, headers))
+        status, body = _within(CALL_SECONDS, lambda: self._request("POST", f"/tools/{name}", arguments, headers))
         if status == httpx.codes.OK and "result" in body:
             return json.dumps(body["result"], ensure_ascii=False)
         if status == httpx.codes.UNPROCESSABLE_ENTITY:
@@ -139,10 +138,10 @@ class McpServer(_HttpServer):
         self._last_id = 0
 
     def list_tools(self, seconds: float = CALL_SECONDS) -> list[dict[str, Any]]:
-        return within(seconds, self._list)
+        return _within(seconds, self._list)
 
     def call(self, name: str, arguments: dict[str, Any], execution_id: UUID) -> str:
-        return within(CALL_SECONDS, lambda: self._call(name, arguments))
+        return _within(CALL_SECONDS, lambda: self._call(name, arguments))
 
     def _list(self) -> list[dict[str, Any]]:
         tools: list[dict[str, Any]] = []
@@ -242,27 +241,11 @@ def events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 data = []
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises; ToolUncertain when it takes longer.
-
-    A timeout of a socket begins anew with every byte. The thread is left behind, and ends with the job.
-    """
-    outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put((work(), None))
-        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
-            outcome.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
+def _within(seconds: float, work: Callable[[], T]) -> T:
     try:
-        result, error = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise ToolUncertain(f"no answer within {seconds:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # work returned it
+        return within(seconds, work)
+    except OutOfTime as error:
+        raise ToolUncertain(str(error)) from None
 
 
 @contextmanager

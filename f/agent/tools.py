@@ -137,6 +137,7 @@ def resume(tools: Mapping[str, Tool], offers: Sequence[Offer], earlier: Sequence
     for row in earlier:
         tool = tools.get(names.get((row["integration_id"], row["tool_name"]), ""))
         if row["state"] == "running" and tool is not None:
+            # How it ended is recorded by then: the model reads that when it calls the tool again.
             with suppress(ToolError):
                 tool.run(row["arguments"])
 

@@ -14,44 +14,35 @@ the package that holds only XML, without entities and within limits; nothing is 
 import io
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from f.knowledge import markup
-from f.knowledge.documents import MEGABYTE, Extraction, ExtractionError, Limits, Page
+from f.knowledge.documents import Extraction, ExtractionError, Limits, Page
+from f.knowledge.docx_package import safe_copy
+from f.knowledge.docx_styles import (
+    Numbering,
+    W,
+    count_of,
+    has_ground,
+    is_on,
+    is_white,
+    number_of,
+    part_of,
+    root_of,
+    styles_of,
+    value_of,
+)
 
-W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
 
-#: ISO/IEC 29500 Strict names what Transitional names otherwise.
-_STRICT = (
-    (
-        rb"http://purl.oclc.org/ooxml/wordprocessingml/main",
-        b"http://schemas.openxmlformats.org/wordprocessingml/2006/main",
-    ),
-    (rb"http://purl.oclc.org/ooxml/drawingml/main", b"http://schemas.openxmlformats.org/drawingml/2006/main"),
-    (
-        rb"http://purl.oclc.org/ooxml/officeDocument/",
-        b"http://schemas.openxmlformats.org/officeDocument/2006/",
-    ),
-)
-_MAIN = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
-_OTHER_MAINS = re.compile(
-    rb"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled|openxmlformats-officedocument\.wordprocessingml"
-    rb"\.template)\.main\+xml"
-)
-#: More than this from one byte, and it is a bomb: text comes to ten or twenty.
-_RATIO = 200
-
+#: What is looked into as if it were not there.
 _CONTAINERS = {
     W + n for n in ("ins", "moveTo", "smartTag", "customXml", "sdt", "sdtContent", "dir", "bdo", "fldSimple")
 }
-_LEFT_OUT = {W + n for n in ("del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "rt")}
 _SIGNS = {W + "tab": "\t", W + "br": "\n", W + "cr": "\n", W + "noBreakHyphen": "-", W + "ptab": "\t"}
 
 
@@ -62,7 +53,7 @@ def read(data: bytes, limits: Limits) -> Extraction:
 
     warnings: list[str] = []
     try:
-        package = _safe_copy(data, limits, warnings)
+        package = safe_copy(data, limits, warnings)
         document = docx.Document(io.BytesIO(package))
         walk = _Walk(document)
         markdown = walk.markdown()
@@ -84,99 +75,6 @@ def read(data: bytes, limits: Limits) -> Extraction:
     if walk.embedded:
         warnings.append(f"{walk.embedded} embedded documents were not read.")
     return Extraction([Page(1, markdown)], warnings, "docx")
-
-
-# --- the package ------------------------------------------------------------------------------------------------------
-
-
-def _safe_copy(data: bytes, limits: Limits, warnings: list[str]) -> bytes:
-    """The package with its XML only: bounded, without entities, in Transitional names."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-        if len(entries) > limits.archive_entries:
-            raise ExtractionError(
-                "too_large", f"The document has {len(entries)} parts; at most {limits.archive_entries}."
-            )
-        if any(entry.flag_bits & 1 for entry in entries):
-            raise ExtractionError("password_required", "The document is encrypted. Save it without a password.")
-        if any(".." in entry.filename.split("/") or entry.filename.startswith(("/", "\\")) for entry in entries):
-            warnings.append("Entries that point out of the document (zip slip) were ignored.")
-        texts = [e for e in entries if e.filename.lower().endswith((".xml", ".rels")) and ".." not in e.filename]
-        declared = sum(entry.file_size for entry in texts)
-        dense = any(e.file_size > MEGABYTE and e.file_size > _RATIO * max(e.compress_size, 1) for e in texts)
-        if declared > limits.archive_bytes or dense:
-            raise ExtractionError("too_large", "The document unpacks to more than one file may take.")
-        names = {entry.filename for entry in entries}
-        copied = io.BytesIO()
-        left = limits.archive_bytes
-        with zipfile.ZipFile(copied, "w", zipfile.ZIP_STORED) as copy:
-            for name in dict.fromkeys(entry.filename for entry in entries if ".." not in entry.filename):
-                if not name.lower().endswith((".xml", ".rels")):
-                    copy.writestr(name, b"")  # pictures and fonts: referred to, never looked at
-                    continue
-                with archive.open(name) as file:
-                    part = file.read(left + 1)
-                left -= len(part)
-                if left < 0:
-                    raise ExtractionError("too_large", "The document unpacks to more than one file may take.")
-                copy.writestr(name, _safe_part(name, part, names))
-    return copied.getvalue()
-
-
-def _safe_part(name: str, part: bytes, names: set[str]) -> bytes:
-    if part.startswith((b"\xff\xfe", b"\xfe\xff")):
-        part = re.sub(r"""encoding=["'][^"']*["']""", "", part.decode("utf-16"), count=1).encode()
-    # Word writes neither; they are for entities that expand, or that fetch.
-    if b"<!DOCTYPE" in part or b"<!ENTITY" in part:
-        raise ExtractionError("invalid", "The document declares XML entities, which no Word document does.")
-    for strict, transitional in _STRICT:
-        part = part.replace(strict, transitional)
-    if name == "[Content_Types].xml":
-        part = _OTHER_MAINS.sub(_MAIN, part)
-    if name.endswith(".rels"):
-        part = _without_dangling(name, part, names)
-    return part
-
-
-def _without_dangling(name: str, part: bytes, names: set[str]) -> bytes:
-    """Relationships whose target exists: python-docx gives up on the others."""
-    tree = _parse(part)
-    folder = name.rsplit("/", 1)[0].removesuffix("_rels").rstrip("/") if "/" in name else ""
-    for relationship in tree.findall(f"{{{RELATIONSHIPS}}}Relationship"):
-        if relationship.get("TargetMode") == "External":
-            continue
-        target = (relationship.get("Target") or "").split("#")[0]
-        path = target.lstrip("/") if target.startswith("/") else f"{folder}/{target}".lstrip("/")
-        steps: list[str] = []
-        for step in path.split("/"):
-            if step == "..":
-                del steps[-1:]
-            elif step not in ("", "."):
-                steps.append(step)
-        if "/".join(steps) not in names or ".." in name:
-            tree.remove(relationship)
-    from lxml import etree
-
-    return etree.tostring(tree)
-
-
-def _parse(part: bytes) -> Any:
-    from lxml import etree
-
-    return etree.fromstring(part, etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True))
-
-
-# --- the body ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Style:
-    name: str
-    based_on: str | None
-    level: int | None
-    number: tuple[str, int] | None
-    hidden: bool
-    colour: str | None
 
 
 @dataclass
@@ -203,8 +101,8 @@ class _Walk:
         self.body = document.element.body
         self.hidden = 0
         self.embedded = 0
-        self.styles = _styles(document.styles.element)
-        self.numbering = _Numbering(_related(self.part, "/numbering"))
+        self.styles = styles_of(document.styles.element)
+        self.numbering = Numbering(part_of(self.part, "/numbering"))
         self.notes: dict[tuple[str, str], str] = {}
         self.note_order: list[tuple[str, str]] = []
         self.has_title = any(
@@ -215,8 +113,8 @@ class _Walk:
 
     def markdown(self) -> str:
         for kind in ("footnote", "endnote"):
-            part = _related(self.part, f"/{kind}s")
-            root = _root(part)
+            part = part_of(self.part, f"/{kind}s")
+            root = root_of(part)
             for note in root.findall(W + kind) if root is not None else []:
                 if note.get(W + "type") in (None, "normal"):
                     text = " ".join(self._blocks(note, part))
@@ -231,7 +129,7 @@ class _Walk:
         for relationship in self.part.rels.values():
             if relationship.is_external or not relationship.reltype.endswith(("/header", "/footer")):
                 continue
-            root = _root(relationship.target_part)
+            root = root_of(relationship.target_part)
             for block in self._blocks(root, relationship.target_part) if root is not None else []:
                 text = block if block.startswith("|") else " ".join(block.split())
                 key = re.sub(r"\d+", "#", text)
@@ -257,7 +155,7 @@ class _Walk:
 
     def _paragraph(self, element: Any, part: Any) -> Iterator[str]:
         properties = element.find(W + "pPr")
-        style = _value(properties, "pStyle")
+        style = value_of(properties, "pStyle")
         text = _Text()
         self._inline(element, part, text, style)
         words = markup.clean("".join(text.parts))
@@ -347,13 +245,13 @@ class _Walk:
         rows: list[list[list[str]]] = []
         for row in _rows(element):
             before = row.find(f"{W}trPr/{W}gridBefore")
-            cells: list[list[str]] = [[]] * _count(before.get(W + "val") if before is not None else None)
+            cells: list[list[str]] = [[]] * count_of(before.get(W + "val") if before is not None else None)
             for cell in _unwrapped(row, W + "tc"):
                 properties = cell.find(W + "tcPr")
                 merged = properties.find(W + "vMerge") if properties is not None else None
                 goes_on = merged is not None and merged.get(W + "val", "continue") == "continue"
                 cells.append([] if goes_on else list(self._blocks(cell, part, within=True)))
-                cells += [[]] * (_count(_value(properties, "gridSpan")) - 1)
+                cells += [[]] * (count_of(value_of(properties, "gridSpan")) - 1)
             rows.append(cells)
         if rows and max(len(row) for row in rows) == 1:
             # One column: a frame or a layout, no table.
@@ -381,7 +279,7 @@ class _Walk:
         """The level of a heading, 0 for other paragraphs."""
         if self._first(style, lambda s: True if s.name == "title" else None):
             return 1
-        own = _value(properties, "outlineLvl")
+        own = value_of(properties, "outlineLvl")
         level = int(own) if own and own.isdigit() else self._first(style, lambda s: s.level)
         if level is None or level > 8:
             return 0
@@ -389,7 +287,7 @@ class _Walk:
 
     def _label(self, properties: Any, style: str | None) -> tuple[str, bool, int]:
         """What Word numbers the paragraph with, whether that is a bullet, and how deep it is indented."""
-        number = _number(properties)
+        number = number_of(properties)
         inherited = self._first(style, lambda s: s.number)
         if number is None:
             number = inherited
@@ -399,18 +297,18 @@ class _Walk:
 
     def _is_hidden(self, run: Any, style: str | None, holder: Any) -> bool:
         properties = run.find(W + "rPr")
-        own = _value(properties, "rStyle")
+        own = value_of(properties, "rStyle")
         if properties is not None:
             if (vanish := properties.find(W + "vanish")) is not None:
-                return _is_on(vanish)
-            size = _value(properties, "sz")
+                return is_on(vanish)
+            size = value_of(properties, "sz")
             if size and size.isdigit() and int(size) < 6:
                 return True
         if self._first(own, lambda s: s.hidden or None) or self._first(style, lambda s: s.hidden or None):
             return True
-        colour = _value(properties, "color") or self._first(own, lambda s: s.colour)
+        colour = value_of(properties, "color") or self._first(own, lambda s: s.colour)
         colour = colour or self._first(style, lambda s: s.colour)
-        return _is_white(colour) and not _has_ground(run, holder)
+        return is_white(colour) and not has_ground(run, holder)
 
 
 def _joined(blocks: Iterator[str]) -> str:
@@ -424,90 +322,9 @@ def _joined(blocks: Iterator[str]) -> str:
     return "".join(written)
 
 
-def _related(part: Any, ending: str) -> Any:
-    for relationship in part.rels.values():
-        if not relationship.is_external and relationship.reltype.endswith(ending):
-            return relationship.target_part
-    return None
-
-
-def _root(part: Any) -> Any:
-    """The XML of a part, whether python-docx has a class for it or not."""
-    if part is None:
-        return None
-    element = getattr(part, "element", None)
-    return element if element is not None else _parse(part.blob)
-
-
 def _target(part: Any, identity: str | None) -> str:
     relationship = part.rels.get(identity) if identity else None
     return relationship.target_ref if relationship is not None and relationship.is_external else ""
-
-
-def _value(properties: Any, name: str) -> str | None:
-    found = properties.find(W + name) if properties is not None else None
-    value = found.get(W + "val") if found is not None else None
-    return str(value) if value is not None else None
-
-
-def _is_on(element: Any) -> bool:
-    return element.get(W + "val", "true") not in ("0", "false", "off")
-
-
-def _count(value: str | None) -> int:
-    return min(int(value), 50) if value and value.isdigit() else 0
-
-
-def _number(properties: Any) -> tuple[str, int] | None:
-    found = properties.find(W + "numPr") if properties is not None else None
-    if found is None:
-        return None
-    level = _value(found, "ilvl") or "0"
-    return (_value(found, "numId") or "", min(int(level), 8) if level.isdigit() else 0)
-
-
-def _styles(root: Any) -> dict[str, Style]:
-    styles: dict[str, Style] = {}
-    for element in root.findall(W + "style"):
-        paragraph, run = element.find(W + "pPr"), element.find(W + "rPr")
-        name = (_value(element, "name") or "").lower()
-        level = _value(paragraph, "outlineLvl")
-        by_name = re.fullmatch(r"heading (\d)", name)
-        vanish = run.find(W + "vanish") if run is not None else None
-        styles[element.get(W + "styleId", "")] = Style(
-            name=name,
-            based_on=_value(element, "basedOn"),
-            level=int(level) if level and level.isdigit() else int(by_name[1]) - 1 if by_name else None,
-            number=_number(paragraph),
-            hidden=vanish is not None and _is_on(vanish),
-            colour=_value(run, "color"),
-        )
-    return styles
-
-
-def _is_white(colour: str | None) -> bool:
-    if not colour or not re.fullmatch(r"[0-9A-Fa-f]{6}", colour):
-        return False
-    return min(int(colour[i : i + 2], 16) for i in (0, 2, 4)) >= 240
-
-
-def _has_ground(run: Any, holder: Any) -> bool:
-    """Whether white text stands on a colour: of the run, its paragraph, cell, table or text box."""
-    properties = run.find(W + "rPr")
-    if properties is not None and (_value(properties, "highlight") or _is_shaded(properties)):
-        return True
-    for ancestor in (holder, *holder.iterancestors()):
-        if ancestor.tag in (W + "txbxContent", W + "tbl"):
-            return True
-        for name in ("pPr", "tcPr", "tblPr"):
-            if _is_shaded(ancestor.find(W + name)):
-                return True
-    return False
-
-
-def _is_shaded(properties: Any) -> bool:
-    shade = properties.find(W + "shd") if properties is not None else None
-    return shade is not None and not _is_white(shade.get(W + "fill")) and shade.get(W + "fill") not in (None, "auto")
 
 
 def _checkbox(control: Any) -> str:
@@ -543,7 +360,7 @@ def _field_mark(mark: Any, text: _Text) -> None:
         if checkbox is not None:
             state = checkbox.find(W + "checked")
             state = state if state is not None else checkbox.find(W + "default")
-            text.parts.append("[x] " if state is not None and _is_on(state) else "[ ] ")
+            text.parts.append("[x] " if state is not None and is_on(state) else "[ ] ")
     elif kind == "end" and text.fields:
         ended = text.fields.pop()
         _link(text, ended.start, _address_of(ended.code))
@@ -562,64 +379,3 @@ def _unwrapped(element: Any, tag: str) -> Iterator[Any]:
             yield child
         elif child.tag in _CONTAINERS:
             yield from _unwrapped(child, tag)
-
-
-class _Numbering:
-    """Word's counters: a paragraph says only which list it is in and how deep."""
-
-    def __init__(self, part: Any) -> None:
-        self.levels: dict[str, dict[int, tuple[str, str, int]]] = {}
-        self.abstract: dict[str, str] = {}
-        self.counters: dict[str, Counter[int]] = {}
-        root = _root(part)
-        if root is None:
-            return
-        for abstract in root.findall(W + "abstractNum"):
-            levels: dict[int, tuple[str, str, int]] = {}
-            for level in abstract.findall(W + "lvl"):
-                start = _value(level, "start") or "1"
-                levels[int(level.get(W + "ilvl", 0))] = (
-                    _value(level, "numFmt") or "decimal",
-                    _value(level, "lvlText") or "",
-                    int(start) if start.isdigit() else 1,
-                )
-            self.levels[abstract.get(W + "abstractNumId", "")] = levels
-        for number in root.findall(W + "num"):
-            self.abstract[number.get(W + "numId", "")] = _value(number, "abstractNumId") or ""
-
-    def next(self, identity: str, depth: int) -> tuple[str, bool, int]:
-        abstract = self.abstract.get(identity)
-        levels = self.levels.get(abstract or "", {})
-        if abstract is None or depth not in levels:
-            return "", False, 0
-        form, pattern, start = levels[depth]
-        if form in ("bullet", "none"):
-            return ("-", True, depth) if form == "bullet" else ("", False, 0)
-        counter = self.counters.setdefault(abstract, Counter())
-        counter[depth] = counter[depth] + 1 if counter[depth] else start
-        for deeper in [level for level in counter if level > depth]:
-            del counter[deeper]
-
-        def shown(match: re.Match[str]) -> str:
-            level = int(match[1]) - 1
-            of = levels.get(level, ("decimal", "", 1))
-            return _numeral(counter[level] or of[2], of[0])
-
-        return re.sub(r"%(\d)", shown, pattern).strip(), False, depth
-
-
-def _numeral(number: int, form: str) -> str:
-    if form in ("lowerLetter", "upperLetter"):
-        letter = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
-        return letter if form == "lowerLetter" else letter.upper()
-    if form in ("lowerRoman", "upperRoman") and number < 4000:
-        roman = ""
-        for value, sign in zip(
-            (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
-            "M CM D CD C XC L XL X IX V IV I".split(),
-            strict=True,
-        ):
-            roman += sign * (number // value)
-            number %= value
-        return roman if form == "upperRoman" else roman.lower()
-    return str(number)

@@ -31,7 +31,10 @@ from f.knowledge import docx_text, html_text, pdf_text, plain_text
 from f.knowledge.documents import Extraction, ExtractionError, Limits, Page, identify
 
 #: What the child imports. It has no access to Windmill, so it gets the sources that this process was given.
-MODULES = ("documents", "markup", "plain_text", "html_text", "docx_text", "pdf_tables", "pdf_text", "extraction")
+MODULES = (
+    *("documents", "markup", "plain_text", "html_text"),
+    *("docx_package", "docx_styles", "docx_text", "pdf_tables", "pdf_view", "pdf_layout", "pdf_text", "extraction"),
+)
 
 #: Limits first, then everything else.
 CHILD = """

@@ -14,7 +14,7 @@ import psycopg
 from local import database
 from local.chaos.echo import Echo
 from local.chaos.upstream import Upstream
-from local.postgres import Cluster
+from local.postgres import Cluster, ClusterError
 from local.processes import free_port, stop
 from local.settings import PORTS, load
 from local.stack import Stack, answers
@@ -120,7 +120,7 @@ class Installation(Stack):
             try:
                 self._starter.submit(cluster.start).result()
                 return
-            except Exception:
+            except ClusterError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)

@@ -42,7 +42,7 @@ def serve(control: socket.socket, root: str, cache: str, packages: list[str], on
     """Run jobs as they come on `control`, until the engine closes it."""
     open_workspace(root, cache)
     for package in packages:
-        # What cannot be imported is the job's own trouble, with a better message.
+        # Importing runs the package's code, which may raise anything; the job that needs it gets a better message.
         with contextlib.suppress(Exception):
             importlib.import_module(package)
     if packages and len(os.listdir("/proc/self/task")) > 1:
@@ -107,7 +107,7 @@ def run(stream: int, output: int) -> typing.NoReturn:
             runpy.run_path(job["trap"])["arm"](job)
         outcome = outcome_of(job)
         for printed in (sys.stdout, sys.stderr):
-            # The script may have closed or replaced them.
+            # The script may have closed them, or replaced them by objects whose flush raises anything.
             with contextlib.suppress(Exception):
                 printed.flush()
         send(connection, outcome)

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from office import Graph, Office, Windmill
+from office import NUMBER, NUMBER_ID, Graph, Office, Windmill
 from systems import Database
 
 
@@ -18,3 +18,11 @@ def office(seeded_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterat
     made.owner.close()
     windmill.close()
     graph.close()
+
+
+@pytest.fixture
+def number(office: Office) -> Office:
+    """A number of Meta's that the token may use."""
+    office.graph.numbers["EAAsecret"] = [(f"90000{n}", NUMBER["waba_id"]) for n in range(3)]
+    office.graph.numbers["EAAsecret"].append((NUMBER_ID, NUMBER["waba_id"]))
+    return office

@@ -22,6 +22,11 @@ ACTIONS = (
 ).split()
 
 
+NEW_BOT = {"name": "Bot", "language": "en", "persona": "Kind.", "fallback_text": "Later."}
+NUMBER = {"waba_id": "200000000000009", "chatbot": "bicis-ribera", "access_token": "EAAsecret"}
+NUMBER_ID = "100000000000009"
+
+
 class Server:
     """An HTTP server on a free port. `answer(method, path, query, headers, body)` is (status, JSON or text)."""
 
@@ -197,3 +202,7 @@ class Office:
 
 def hashed(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def connect(office: Office, key: str = BICIS_KEY, **changes: Any) -> tuple[int, dict]:
+    return office.call("connect_number", key, NUMBER | changes, phone_number_id=NUMBER_ID)

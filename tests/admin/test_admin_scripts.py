@@ -3,18 +3,21 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
-from office import BICIS, BICIS_KEY, DENTAL, DENTAL_KEY, KNOWLEDGE_KEY, OPERATOR, Office, error, hashed
+from office import (
+    BICIS,
+    BICIS_KEY,
+    DENTAL_KEY,
+    NEW_BOT,
+    NUMBER,
+    NUMBER_ID,
+    OPERATOR,
+    Office,
+    connect,
+)
 
 from f.lib.http import ApiError
-
-NEW_BOT = {"name": "Bot", "language": "en", "persona": "Kind.", "fallback_text": "Later."}
-NUMBER = {"waba_id": "200000000000009", "chatbot": "bicis-ribera", "access_token": "EAAsecret"}
-NUMBER_ID = "100000000000009"
-
 
 # Organisations and plans ------------------------------------------------------------------------
 
@@ -165,130 +168,6 @@ def test_a_chatbot_that_cannot_be_is_refused_by_field(office: Office, given: dic
     assert office.rows("select 1 from chatbots where slug = 'second'") == []
 
 
-# Numbers ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def number(office: Office) -> Office:
-    """A number of Meta's that the token may use."""
-    office.graph.numbers["EAAsecret"] = [(f"90000{n}", NUMBER["waba_id"]) for n in range(3)]
-    office.graph.numbers["EAAsecret"].append((NUMBER_ID, NUMBER["waba_id"]))
-    return office
-
-
-def connect(office: Office, key: str = BICIS_KEY, **changes: Any) -> tuple[int, dict]:
-    return office.call("connect_number", key, NUMBER | changes, phone_number_id=NUMBER_ID)
-
-
-def test_a_number_is_checked_subscribed_and_kept_with_its_token(number: Office) -> None:
-    status, answer = connect(number)
-    assert (status, answer["is_new"], answer["verified_name"]) == (200, True, "Shop")
-    assert number.graph.subscribed == [NUMBER["waba_id"]]
-    path = f"f/whatsapp/{BICIS}/access_token_{NUMBER_ID}"
-    assert number.windmill.secrets == {path: "EAAsecret"}
-    row = number.rows("select * from whatsapp_numbers where phone_number_id = %s", NUMBER_ID)[0]
-    assert (row["access_token_path"], row["app_id"]) == (path, "demo-app")
-    assert number.windmill.queued[0][0] == "f/admin/erase_run"
-
-
-def test_the_token_is_stored_in_no_run_answer_or_record(number: Office) -> None:
-    answers = [connect(number)[1]]
-    assert "EAAsecret" not in number.stored
-    number.graph.reactions["/subscribed_apps"] = error(190, 401)
-    answers.append(connect(number)[1])
-    assert "EAAsecret" not in json.dumps(answers, default=str)
-    assert "EAAsecret" not in json.dumps(number.rows("select * from audit_log"), default=str)
-
-
-def test_connecting_again_changes_chatbot_and_token(number: Office) -> None:
-    connect(number)
-    number.call("save_chatbot", BICIS_KEY, NEW_BOT, slug="second")
-    number.graph.numbers["EAAnew"] = number.graph.numbers["EAAsecret"]
-    status, answer = connect(number, access_token="EAAnew", chatbot="second", app_id="other-app")
-    assert (status, answer["is_new"], answer["app_id"]) == (200, False, "other-app")
-    assert list(number.windmill.secrets.values()) == ["EAAnew"]
-
-
-def test_a_number_of_another_tenant_is_refused_and_nothing_is_told_or_changed(number: Office) -> None:
-    connect(number)
-    before = number.rows("select * from whatsapp_numbers order by 1")
-    status, answer = connect(number, DENTAL_KEY, chatbot="harbour-dental")
-    assert (status, answer["error"]["code"]) == (409, "number_taken")
-    assert not {BICIS, "bicis", "Bicis"} & set(json.dumps(answer).replace('"', " ").split())
-    assert number.rows("select * from whatsapp_numbers order by 1") == before
-    assert list(number.windmill.secrets) == [f"f/whatsapp/{BICIS}/access_token_{NUMBER_ID}"]
-
-
-def test_whether_a_number_is_taken_is_told_to_those_only_who_may_use_it(number: Office) -> None:
-    connect(number)
-    status, answer = connect(number, DENTAL_KEY, chatbot="harbour-dental", access_token="EAAwrong")
-    assert (status, answer["error"]["code"]) == (422, "whatsapp_token_refused")
-
-
-@pytest.mark.parametrize(
-    ("where", "reaction", "status", "code"),
-    [
-        (NUMBER_ID, error(190, 401), 422, "whatsapp_token_refused"),
-        (NUMBER_ID, error(100, 400), 422, "whatsapp_number_unknown"),
-        (NUMBER_ID, (200, {"id": "1"}), 422, "whatsapp_number_unknown"),
-        ("/phone_numbers", error(100, 400), 422, "whatsapp_account_unknown"),
-        ("/phone_numbers", (200, {"data": []}), 422, "whatsapp_number_elsewhere"),
-        ("/phone_numbers", (200, {"data": "odd", "paging": None}), 422, "whatsapp_number_elsewhere"),
-        ("/subscribed_apps", error(200, 403), 422, "whatsapp_permission_missing"),
-        ("/subscribed_apps", error(10, 403), 422, "whatsapp_permission_missing"),
-        ("/subscribed_apps", (200, {"success": False}), 502, "whatsapp_refused"),
-        (NUMBER_ID, error(4, 400), 503, "whatsapp_busy"),
-        (NUMBER_ID, (502, "<html>oops</html>"), 503, "whatsapp_busy"),
-        (NUMBER_ID, (200, "<html>login</html>"), 502, "whatsapp_refused"),
-        (NUMBER_ID, (200, "[]"), 502, "whatsapp_refused"),
-        (NUMBER_ID, error(999, 400), 502, "whatsapp_refused"),
-    ],
-)
-def test_what_meta_refuses_is_told_clearly_and_keeps_nothing(
-    number: Office, where: str, reaction: tuple[int, Any], status: int, code: str
-) -> None:
-    number.graph.reactions[where] = reaction
-    told, answer = connect(number)
-    assert (told, answer["error"]["code"]) == (status, code)
-    assert "EAAsecret" not in json.dumps(answer)
-    assert number.windmill.secrets == {}
-    assert number.rows("select 1 from whatsapp_numbers where phone_number_id = %s", NUMBER_ID) == []
-
-
-def test_meta_cannot_be_reached(number: Office) -> None:
-    number.windmill.resources["f/whatsapp/cloud_api"] = {"base_url": "http://127.0.0.1:1", "app_id": "a"}
-    assert connect(number)[1]["error"]["code"] == "whatsapp_unreachable"
-
-
-def test_a_token_that_windmill_does_not_keep_connects_nothing(number: Office) -> None:
-    number.windmill.fails_with["variables/create"] = 500
-    assert connect(number)[1]["error"]["code"] == "unavailable"
-    assert number.rows("select 1 from whatsapp_numbers where phone_number_id = %s", NUMBER_ID) == []
-    assert [action for action, _ in number.audit()] == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "status"),
-    [
-        ({"access_token": None}, 422),
-        ({"access_token": "two words"}, 422),
-        ({"access_token": "naïve"}, 422),
-        ({"waba_id": "../me"}, 422),
-        ({"chatbot": "harbour-dental"}, 404),
-        ({"app_id": "a b"}, 422),
-    ],
-)
-def test_what_is_wrong_before_meta_is_asked(number: Office, changes: dict, status: int) -> None:
-    assert connect(number, **changes)[0] == status
-    assert number.graph.subscribed == []
-
-
-def test_without_an_app_of_the_installation_it_must_be_named(number: Office) -> None:
-    number.graph.resource["app_id"] = ""
-    assert connect(number)[1]["error"]["message"].startswith("app_id: is missing")
-    assert connect(number, app_id="app")[0] == 200
-
-
 # Integrations -----------------------------------------------------------------------------------
 
 
@@ -332,147 +211,6 @@ def test_a_credential_does_not_follow_to_another_address(office: Office) -> None
 )
 def test_an_integration_that_cannot_be_is_refused(office: Office, name: str, given: dict, status: int) -> None:
     assert office.call("save_integration", BICIS_KEY, given, name=name)[0] == status
-
-
-# Keys -------------------------------------------------------------------------------------------
-
-
-def test_a_key_is_shown_once_and_only_its_hash_is_kept(office: Office) -> None:
-    status, made = office.call("create_api_key", BICIS_KEY, {"name": "k", "scopes": ["admin"], "expires_in_days": 1})
-    assert status == 201 and made["key"].startswith("mr_")
-    assert office.call("show_organization", made["key"])[0] == 200
-    everything = json.dumps(
-        [office.rows("select * from api_keys"), office.rows("select * from audit_log")], default=str
-    )
-    assert made["key"] not in everything and hashed(made["key"]) in everything
-    assert office.windmill.queued[0][0] == "f/admin/erase_run"
-    shown = office.call("show_organization", BICIS_KEY)[1]["api_keys"]
-    assert {"key", "key_hash"} & shown[-1].keys() == set()
-
-
-def test_no_key_is_made_whose_showing_could_not_be_erased(office: Office) -> None:
-    office.windmill.fails_with["jobs/run"] = 500
-    assert office.call("create_api_key", BICIS_KEY, {"name": "k", "scopes": ["admin"]})[0] == 503
-    assert office.rows("select 1 from api_keys where name = 'k'") == []
-
-
-def test_rotation_overlaps_and_revocation_is_at_once(office: Office) -> None:
-    _, old = office.call("create_api_key", BICIS_KEY, {"name": "k", "scopes": ["admin"]})
-    status, new = office.call("rotate_api_key", BICIS_KEY, {"overlap_hours": 1}, id=old["id"])
-    assert (status, new["name"], new["scopes"], new["replaces"]) == (201, "k", ["admin"], old["id"])
-    assert [office.call("list_usage", key["key"])[0] for key in (old, new)] == [200, 200]
-    office.rows("update api_keys set expires_at = now() where id = %s returning id", old["id"])
-    assert [office.call("list_usage", key["key"])[0] for key in (old, new)] == [401, 200]
-    assert office.call("rotate_api_key", BICIS_KEY, {}, id=old["id"])[0] == 409
-    assert office.call("revoke_api_key", BICIS_KEY, {}, id=new["id"])[0] == 200
-    assert office.call("list_usage", new["key"])[0] == 401
-    assert office.call("revoke_api_key", BICIS_KEY, {}, id=new["id"])[0] == 200, "again"
-
-
-def test_rotation_never_makes_an_old_key_last_longer(office: Office) -> None:
-    _, old = office.call("create_api_key", BICIS_KEY, {"name": "k", "scopes": ["admin"], "expires_in_days": 1})
-    _, new = office.call("rotate_api_key", BICIS_KEY, {"overlap_hours": 720}, id=old["id"])
-    assert new["old_key_expires_at"] == old["expires_at"]
-    query = "select valid_days, expires_at - now() > interval '23 hours' as lasts from api_keys where id = %s"
-    assert office.rows(query, new["id"]) == [{"valid_days": 1, "lasts": True}]
-    assert office.call("rotate_api_key", BICIS_KEY, {"overlap_hours": 0}, id=new["id"])[0] == 201
-    assert office.call("list_usage", new["key"])[0] == 401
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"name": "k"},
-        {"name": "k", "scopes": []},
-        {"name": "k", "scopes": ["operator"]},
-        {"name": "k", "scopes": "admin"},
-        {"scopes": ["admin"]},
-        {"name": "k", "scopes": ["admin"], "expires_in_days": 0},
-    ],
-)
-def test_a_key_that_cannot_be_is_refused(office: Office, given: dict) -> None:
-    assert office.call("create_api_key", BICIS_KEY, given)[0] == 422
-
-
-def test_a_key_revoked_while_its_request_runs_changes_nothing(office: Office) -> None:
-    office.graph.numbers["EAAsecret"] = [(NUMBER_ID, NUMBER["waba_id"])]
-    office.graph.before_answer = lambda: office.rows(
-        "update api_keys set revoked_at = now() where key_hash = %s returning id", hashed(BICIS_KEY)
-    )
-    status, answer = connect(office)
-    assert status == 401 and "nothing was changed" in answer["error"]["message"]
-    assert office.rows("select 1 from whatsapp_numbers where phone_number_id = %s", NUMBER_ID) == []
-    assert office.windmill.secrets == {} and office.audit() == []
-
-
-@pytest.mark.parametrize(("key", "table"), [(BICIS_KEY, "api_keys"), (OPERATOR, "operator_keys")])
-def test_a_revocation_waits_for_the_change_that_has_begun(office: Office, key: str, table: str) -> None:
-    office.graph.numbers["EAAsecret"] = [(NUMBER_ID, NUMBER["waba_id"])]
-    refused = []
-
-    def revoke() -> None:
-        with office.owner.transaction():
-            office.owner.execute("set local lock_timeout = '300ms'")
-            try:
-                with office.owner.transaction():
-                    office.rows(f"update {table} set revoked_at = now() where key_hash = %s returning id", hashed(key))
-            except psycopg.errors.LockNotAvailable:
-                refused.append(True)
-
-    office.windmill.before_secret = revoke
-    assert connect(office, key, organization="bicis-ribera")[0] == 200
-    assert refused == [True]
-
-
-# Who calls --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("key", [None, "", "mr_unknown", "$var:f/admin/database_password"])
-def test_without_a_valid_key_nothing_is_told(office: Office, key: str | None) -> None:
-    for given in ({}, {"nonsense": 1}, "{"):
-        status, answer = office.call("save_chatbot", key, given, slug="x")
-        assert (status, answer["error"]["code"]) == (401, "unauthorized")
-    assert office.audit() == []
-
-
-def test_a_key_without_the_scope_is_refused(office: Office) -> None:
-    assert office.call("list_usage", KNOWLEDGE_KEY)[1]["error"]["code"] == "missing_scope"
-
-
-def test_operators_say_for_whom(office: Office) -> None:
-    assert office.call("list_usage", OPERATOR)[0] == 422
-    assert office.call("list_usage", OPERATOR, {"organization": "nobody"})[0] == 404
-    assert office.call("list_usage", OPERATOR, {"organization": str(uuid4())})[0] == 404
-
-
-def test_a_body_that_is_no_object_of_known_arguments(office: Office) -> None:
-    for sent in ("{", '{"nonsense": 1}'):
-        status, answer = office.call("list_usage", BICIS_KEY, sent)
-        assert (status, answer["error"]["code"]) == (422, "invalid_request")
-
-
-def test_in_the_form_a_windmill_user_is_an_operator_and_errors_fail_the_run(office: Office) -> None:
-    made = office.form("create_organization", slug="third", name="Third")
-    assert made["plan"] == "free"
-    with pytest.raises(ApiError, match="organization: is missing"):
-        office.form("list_usage")
-    logged = office.rows("select actor_kind, actor, job_id is not null as has_job from audit_log")
-    assert logged == [{"actor_kind": "windmill", "actor": "ada", "has_job": True}]
-
-
-def test_the_database_or_windmill_is_away(office: Office) -> None:
-    office.windmill.resources["f/admin/database"] = office.windmill.resources["f/admin/database"] | {"port": 1}
-    assert office.call("list_usage", BICIS_KEY)[1]["error"]["code"] == "unavailable"
-    office.windmill.fails_with["resources"] = 500
-    assert office.call("list_usage", BICIS_KEY)[0] == 503
-
-
-def test_a_fault_of_ours_tells_nothing_of_our_insides(office: Office) -> None:
-    office.owner.execute("set role owner")
-    office.owner.execute("alter table usage_logs rename to usage_logs_gone")
-    status, answer = office.call("list_usage", BICIS_KEY)
-    assert (status, answer["error"]["code"]) == (500, "internal")
-    assert "usage_logs" not in json.dumps(answer)
 
 
 # What happened ----------------------------------------------------------------------------------
@@ -531,11 +269,3 @@ def test_every_call_leaves_one_record_that_the_tenant_can_read(office: Office) -
 def test_a_run_that_saw_a_secret_is_erased(office: Office) -> None:
     assert office.form("erase_run", job_id="some-id") == {"erased": "some-id"}
     assert office.windmill.erased == ["some-id"]
-
-
-def test_organization_of_a_key(office: Office) -> None:
-    for name in (DENTAL, "harbour-dental", "nobody", str(uuid4())):
-        status, answer = office.call("list_usage", BICIS_KEY, {"organization": name})
-        assert (status, answer["error"]["code"]) == (403, "other_organization"), "the same, whether it exists or not"
-    for name in (BICIS, "bicis-ribera"):
-        assert office.call("list_usage", BICIS_KEY, {"organization": name})[0] == 200

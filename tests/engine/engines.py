@@ -56,6 +56,11 @@ def script(step: str, path: str, inputs: Mapping[str, Any] | None = None, **modu
     }
 
 
+def stops(step: str, *, when: str, skips: bool = False, message: str | None = None) -> dict[str, object]:
+    """What a step has besides, that the flow or the loop may stop after it. `step`: stop_after_if or another one."""
+    return {step: {"expr": when, "skip_if_stopped": skips, **({"error_message": message} if message else {})}}
+
+
 def subflow(step: str, path: str, inputs: Mapping[str, Any] | None = None, **module: Any) -> dict[str, Any]:
     return {"id": step, "value": {"type": "flow", "path": path, "input_transforms": transforms(inputs or {})}, **module}
 
