@@ -18,6 +18,7 @@ from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 from f.lib.ids import events_job_id, message_job_id
+from f.whatsapp.deliveries import id_of
 
 #: Value of `object` in deliveries about WhatsApp. A Meta app may subscribe to others as well.
 WHATSAPP = "whatsapp_business_account"
@@ -180,29 +181,16 @@ def find_contact(contacts: Any, message: dict[str, Any]) -> dict[str, Any] | Non
     """
     people = [contact for contact in contacts if isinstance(contact, dict)] if isinstance(contacts, list) else []
     for theirs, ours in (("user_id", "from_user_id"), ("wa_id", "from")):
-        wanted = text_id(message.get(ours))
+        wanted = id_of(message.get(ours))
         for person in people:
-            if wanted and text_id(person.get(theirs)) == wanted:
+            if wanted and id_of(person.get(theirs)) == wanted:
                 return person
     return people[0] if len(people) == 1 else None
 
 
 def sender_of(message: dict[str, Any]) -> str | None:
     """Who wrote a message, by user id or else by phone number."""
-    return text_id(message.get("from_user_id")) or text_id(message.get("from"))
-
-
-def text_id(value: Any) -> str | None:
-    """`value` as an id, None if it cannot be one: empty, or characters that UTF-8 does not have."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value:
-        return None
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return None
-    return value
+    return id_of(message.get("from_user_id")) or id_of(message.get("from"))
 
 
 def _changes(delivery: dict[str, Any], parts: Parts) -> Iterator[tuple[str | None, str, Any]]:
@@ -213,7 +201,7 @@ def _changes(delivery: dict[str, Any], parts: Parts) -> Iterator[tuple[str | Non
             parts.unreadable += 1
             parts.events.append(_event(None, UNREADABLE, entry))
             continue
-        waba_id = text_id(entry.get("id"))
+        waba_id = id_of(entry.get("id"))
         for change in changes:
             if isinstance(change, dict) and isinstance(change.get("field"), str):
                 yield waba_id, change["field"], change.get("value")
@@ -237,7 +225,7 @@ def _read_message(
     """
     number = _phone_number_id(value)
     wamid = message.get("id") if isinstance(message, dict) else None
-    if number is None or not isinstance(wamid, str) or text_id(wamid) is None:
+    if number is None or not isinstance(wamid, str) or id_of(wamid) is None:
         return False
     first = seen.setdefault((number, wamid), message)
     if first is message:
@@ -261,7 +249,7 @@ def _event(waba_id: str | None, name: str, value: Any) -> dict[str, Any]:
 
 def _phone_number_id(value: Any) -> str | None:
     metadata = value.get("metadata") if isinstance(value, dict) else None
-    return text_id(metadata.get("phone_number_id")) if isinstance(metadata, dict) else None
+    return id_of(metadata.get("phone_number_id")) if isinstance(metadata, dict) else None
 
 
 def _take_list(value: dict[str, Any], key: str) -> list[Any]:

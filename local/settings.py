@@ -1,6 +1,7 @@
 """Where this installation is and which ports it uses: environment variables, and `.env` for those not set."""
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,9 +80,16 @@ def load(environment: Mapping[str, str]) -> Settings:
     ports = {field: _port(environment, name, default) for field, (name, default) in PORTS.items()}
     return Settings(
         data_dir=(directory if directory.is_absolute() else ROOT / directory),
-        database_url=environment.get("DATABASE_URL") or None,
+        database_url=_database_url(environment),
         **ports,
     )
+
+
+def _database_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("DATABASE_URL") or None
+    if url is not None and not re.fullmatch(r"postgres(ql)?://[^/]*/[^/?]+(\?.*)?", url):
+        raise SettingsError("DATABASE_URL must be an address such as postgresql://owner:word@db.example.org/millrace")
+    return url
 
 
 def full_environment() -> dict[str, str]:

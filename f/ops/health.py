@@ -36,6 +36,7 @@ WAYS_OUT = {
     "handover_not_told": "A customer waits for a person",
     "ingestion_failed": "Answers miss what is in the documents",
     "message_not_stored": "No reply",
+    "message_unreadable": "No reply",
     "message_unrouted": "A number that nobody knows",
     "message_without_outcome": "No reply",
     "model_denied": "The fallback text instead of an answer",

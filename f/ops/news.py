@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "handover_not_told": ("critical", "A customer waits for a person and nobody could be told"),
     "ingestion_failed": ("warning", "A document could not be taken into the knowledge"),
     "message_not_stored": ("critical", "Messages could not be stored"),
+    "message_unreadable": ("warning", "Messages came without an id, nobody answers them"),
     "message_unrouted": ("warning", "Messages to a number that belongs to nobody"),
     "message_without_outcome": ("critical", "Messages without an outcome after three minutes"),
     "model_denied": ("critical", "A provider of models refuses a key or an account"),
@@ -52,7 +53,13 @@ DIGITS = re.compile(r"\d{6}")
 SUBJECT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[fu]/[A-Za-z0-9_./-]{1,120}")
 NAME = re.compile(r"[a-z][a-z0-9._-]{0,60}")
 #: Kinds whose subject is one of the business's own numbers, by Meta's id, a count, or a quota with its month.
-OPEN_SUBJECTS = {"message_unrouted", "number_needs_operator", "message_without_outcome", "quota_warning"}
+OPEN_SUBJECTS = {
+    "message_unreadable",
+    "message_unrouted",
+    "number_needs_operator",
+    "message_without_outcome",
+    "quota_warning",
+}
 
 #: Items of one kind that are listed; the rest is counted.
 MOST_LISTED = 5

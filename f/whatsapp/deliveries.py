@@ -27,6 +27,9 @@ LATER = frozenset({1, 2, 4, 80007, 130429, 131000, 131016, 131056, 131057})
 #: Error codes that say "an operator must act": token, permission, account, payment, registration.
 OPERATOR = frozenset({3, 10, 190, 368, 131005, 131031, 131042, 131048, 133010, *range(200, 300)})
 
+#: Longest id, in characters: Meta's have up to 150, and an index of PostgreSQL takes no value of kilobytes.
+MAX_ID = 512
+
 #: System messages that say that a person has another number or id from now.
 CHANGES_OF_IDENTITY = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
 
@@ -121,6 +124,19 @@ def parse_status(value: Any) -> Status | None:
     )
 
 
+def id_of(value: Any) -> str | None:
+    """`value` as an id of Meta's; None if it can be none: empty, too long, or characters that UTF-8 does not have."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_ID:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
 def parse_message(delivery: str) -> Inbound:
     """Read what the gateway queued for one message.
 
@@ -134,8 +150,8 @@ def parse_message(delivery: str) -> Inbound:
     received_at = datetime.fromisoformat(envelope["received_at"])
     kind = text_of(message.get("type")) or "unknown"
     sender = Identity(
-        text_of(message.get("from_user_id")) or text_of(contact.get("user_id")),
-        text_of(message.get("from")) or text_of(contact.get("wa_id")),
+        id_of(message.get("from_user_id")) or id_of(contact.get("user_id")),
+        id_of(message.get("from")) or id_of(contact.get("wa_id")),
     )
     change = None
     if kind == "system":
@@ -162,11 +178,11 @@ def parse_message(delivery: str) -> Inbound:
 def read_change(message: dict[str, Any]) -> tuple[Identity, Identity | None]:
     """Who a system message is about, and who that person is from now if it says so."""
     system = object_of(message.get("system"))
-    user_id = text_of(message.get("from_user_id")) or text_of(system.get("previous_user_id"))
-    wa_id = text_of(message.get("from")) or text_of(system.get("customer"))
+    user_id = id_of(message.get("from_user_id")) or id_of(system.get("previous_user_id"))
+    wa_id = id_of(message.get("from")) or id_of(system.get("customer"))
     if text_of(system.get("type")) not in CHANGES_OF_IDENTITY:
-        return Identity(user_id or text_of(system.get("user_id")), wa_id or text_of(system.get("wa_id"))), None
-    now = Identity(text_of(system.get("user_id")), text_of(system.get("new_wa_id")) or text_of(system.get("wa_id")))
+        return Identity(user_id or id_of(system.get("user_id")), wa_id or id_of(system.get("wa_id"))), None
+    now = Identity(id_of(system.get("user_id")), id_of(system.get("new_wa_id")) or id_of(system.get("wa_id")))
     said = _CHANGED_FROM.search(text_of(system.get("body")) or "")
     if said and said[2] == now.user_id:
         user_id = user_id or said[1]
@@ -182,10 +198,10 @@ def parse_changes(value: Any) -> list[tuple[Identity, Identity]]:
     changes = []
     for item in listed if isinstance(listed, list) else []:
         update = object_of(item)
-        ids, wa_id = object_of(update.get("user_id")), text_of(update.get("wa_id"))
-        current = text_of(ids.get("current")) or text_of(update.get("user_id"))
+        ids, wa_id = object_of(update.get("user_id")), id_of(update.get("wa_id"))
+        current = id_of(ids.get("current")) or id_of(update.get("user_id"))
         if current:
-            changes.append((Identity(text_of(ids.get("previous")), wa_id), Identity(current, wa_id)))
+            changes.append((Identity(id_of(ids.get("previous")), wa_id), Identity(current, wa_id)))
     return changes
 
 
@@ -197,14 +213,14 @@ def parse_echoes(value: Any) -> list[Echo]:
     echoes = []
     for position, item in enumerate(listed if isinstance(listed, list) else []):
         message = object_of(item)
-        wamid = text_of(message.get("id"))
-        user_id = text_of(message.get("to_user_id")) or text_of(message.get("recipient_user_id"))
-        wa_id = text_of(message.get("to"))
+        wamid = id_of(message.get("id"))
+        user_id = id_of(message.get("to_user_id")) or id_of(message.get("recipient_user_id"))
+        wa_id = id_of(message.get("to"))
         named = [p for p in people if (wa_id and p.get("wa_id") == wa_id) or (user_id and p.get("user_id") == user_id)]
         if not (wa_id or user_id) and len(people) == 1:
             named = people
         person = named[0] if named else {}
-        to = Identity(user_id or text_of(person.get("user_id")), wa_id or text_of(person.get("wa_id")))
+        to = Identity(user_id or id_of(person.get("user_id")), wa_id or id_of(person.get("wa_id")))
         if wamid is None or not (to.user_id or to.wa_id) or message.get("group_id"):
             continue
         echoes.append(

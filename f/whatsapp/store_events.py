@@ -22,6 +22,7 @@ from f.lib.logs import log, logged
 from f.lib.texts import storable
 from f.whatsapp import event_queries, outbox_queries
 from f.whatsapp.contacts import ContactErased, change_contact, contact_of
+from f.whatsapp.contents import object_of
 from f.whatsapp.deliveries import (
     SIDE_ECHOES,
     STATUS_RANK,
@@ -73,6 +74,8 @@ def main(database: dict, delivery: str) -> dict:
                     store_echoes(connection, item)
                 elif item["field"] == "user_id_update":
                     follow_changes(connection, item)
+                elif item["field"] == "messages":
+                    tell_unreadable(connection, item)
     return counts
 
 
@@ -186,6 +189,14 @@ def hold_number(connection: Connection, item: Item, status: Status) -> None:
     held = connection.execute(outbox_queries.HOLD_NUMBER, {**item, "held_reason": reason}).fetchone()
     if held and held["is_new"]:
         raise_alert(connection, item["organization_id"], "number_needs_operator", item["phone_number_id"], status.error)
+
+
+def tell_unreadable(connection: Connection, item: Item) -> None:
+    """Messages that the gateway could make no run for, as they have no id that can be one: nobody answers them."""
+    if unreadable := object_of(item["value"]).get("messages"):
+        with tenant(connection, item["organization_id"]):
+            subject = item["phone_number_id"] or item["waba_id"] or ""
+            raise_alert(connection, item["organization_id"], "message_unreadable", subject, {"used": len(unreadable)})
 
 
 def store_echoes(connection: Connection, item: Item) -> None:

@@ -21,6 +21,12 @@ def test_defaults_are_the_documented_ones() -> None:
     assert settings.database_url is None
 
 
+@pytest.mark.parametrize("url", ["nonsense", "http://h/d", "postgresql://h", "postgresql://h/", "dbname=d"])
+def test_an_address_that_is_no_databases_is_named(url: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL must be an address"):
+        load({"DATABASE_URL": url})
+
+
 def test_two_installations_are_told_apart_by_variables() -> None:
     settings = load({"DATA_DIR": "elsewhere", "GATEWAY_PORT": "17001", "DATABASE_URL": "postgresql://h/d"})
     assert settings.data_dir == ROOT / "elsewhere"

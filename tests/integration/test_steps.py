@@ -11,6 +11,7 @@ from steps import DENTAL
 
 from f.whatsapp import generate_reply, load_context, record_failure, send_reply
 from f.whatsapp.send_reply import SendInProgress, SendLater
+from gateway import split
 
 # One message ----------------------------------------------------------------------------------
 
@@ -457,6 +458,23 @@ def test_a_status_settles_a_call_that_was_answered_with_later(platform):
     assert platform.status("delivered", id="wamid.out", biz_opaque_callback_data=str(part["id"]))["applied"] == 1
     assert platform.send(loaded)["delivery"] == "sent"
     assert platform.whatsapp.sent == []
+
+
+@pytest.mark.parametrize("wamid", [5, "", ["a"], "x" * 10_000])
+def test_a_message_without_an_id_is_kept_and_told(platform, wamid):
+    value = {"metadata": {"phone_number_id": DENTAL}, "messages": [{"id": wamid, "from": "447", "type": "text"}]}
+    body = {"object": "whatsapp_business_account", "entry": [{"id": "200000000000002", "changes": [
+        {"field": "messages", "value": value}]}]}  # fmt: skip
+    parts = split.read(body)
+    assert (parts.messages, parts.unreadable) == ([], 1)
+    platform.store_events("events", parts.events)
+    assert platform.alerts() == ["message_unreadable"]
+    assert platform.rows("select value -> 'messages' as kept from account_events") == [{"kept": value["messages"]}]
+
+
+def test_a_number_as_the_senders_id_is_its_digits(platform):
+    platform.load(platform.delivery("hi", message={"from": 447700900123}))
+    assert platform.rows("select wa_id from contacts") == [{"wa_id": "447700900123"}]
 
 
 def test_a_status_of_an_odd_shape_does_not_hold_up_the_others(platform):
