@@ -88,7 +88,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 def _database_url(environment: Mapping[str, str]) -> str | None:
     url = environment.get("DATABASE_URL") or None
     if url is not None and not re.fullmatch(r"postgres(ql)?://[^/]*/[^/?]+(\?.*)?", url):
-        raise SettingsError("DATABASE_URL must be an address such as postgresql://owner:word@db.example.org/millrace")
+        raise SettingsError("DATABASE_URL must be an address such as postgresql://owner@db.example.org/millrace")
     return url
 
 
