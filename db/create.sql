@@ -129,6 +129,11 @@ create table chatbots (
   embedding_dimensions integer not null default 384,
   embedding_resource_path text,
   cites_sources boolean not null default true,
+  knowledge_threshold double precision check (knowledge_threshold between 0 and 1),
+  reranker text not null default 'offline' check (reranker in ('none', 'offline', 'api', 'model')),
+  reranker_model text,
+  reranker_resource_path text,
+  published bigint not null default 0,
   is_active boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -139,6 +144,8 @@ create table chatbots (
     (embedding_model, embedding_dimensions) in (('multilingual-e5-small', 384))
     or (embedding_model, embedding_dimensions) in (('text-embedding-3-small', 512), ('text-embedding-3-small', 1536))
        and embedding_resource_path is not null),
+  constraint chatbots_reranker_api_check check (
+    reranker <> 'api' or reranker_model is not null and reranker_resource_path is not null),
   check (model_provider = 'demo' or model_resource_path is not null)
 );
 comment on column chatbots.facts is 'What the bot knows without documents: [{"topic", "text"}].';
@@ -154,6 +161,12 @@ comment on column chatbots.embedding_model is
   'What finds passages by meaning; after a change the chatbot''s sources are embedded again, by themselves.';
 comment on column chatbots.embedding_resource_path is 'Windmill resource with the key; none for the local model.';
 comment on column chatbots.cites_sources is 'Whether an answer from documents ends with their names.';
+comment on column chatbots.knowledge_threshold is
+  'How near to a question (cosine) a passage must be to be given to the model; null: as its embedding model needs.';
+comment on column chatbots.reranker is
+  'What orders the passages that were found: offline, by their neighbours; then an API, or the chatbot''s own model.';
+comment on column chatbots.reranker_model is 'What the API calls its model; its key is in the Windmill resource beside.';
+comment on column chatbots.published is 'Grows with every version of a source that searches find: open gaps are looked at again.';
 comment on column chatbots.merge_seconds is 'How long a turn waits for the rest of a burst of messages.';
 comment on column chatbots.handoff_minutes is 'How long the bot stays silent after a person of the business wrote.';
 
@@ -884,6 +897,38 @@ create table answer_passages (
 );
 comment on table answer_passages is 'The passages that the model was given for an answer, and which of them it cited.';
 
+create table knowledge_gaps (
+  organization_id uuid not null references organizations,
+  id uuid not null default gen_random_uuid(),
+  chatbot_id uuid not null,
+  conversation_id uuid not null,
+  turn_id uuid not null,
+  group_id uuid not null,
+  question text not null check (char_length(question) between 1 and 2000),
+  language text not null,
+  score double precision not null,
+  embedding_model text,
+  embedding halfvec,
+  checked bigint not null default -1,
+  checked_at timestamptz not null default now(),
+  state text not null default 'open' check (state in ('open', 'answered', 'dismissed', 'erased')),
+  asked_at timestamptz not null default now(),
+  settled_at timestamptz,
+  primary key (organization_id, id),
+  unique (organization_id, turn_id),
+  foreign key (organization_id, chatbot_id) references chatbots (organization_id, id),
+  foreign key (organization_id, conversation_id) references conversations (organization_id, id),
+  foreign key (organization_id, turn_id) references turns (organization_id, id),
+  check ((embedding is null) = (embedding_model is null)),
+  check ((state = 'open') = (settled_at is null))
+);
+create index knowledge_gaps_of_chatbot on knowledge_gaps (organization_id, chatbot_id, state, group_id, asked_at);
+create index knowledge_gaps_of_conversation on knowledge_gaps (organization_id, conversation_id);
+comment on table knowledge_gaps is 'Questions that a chatbot did not know the answer to, once a turn.';
+comment on column knowledge_gaps.group_id is 'Alike questions have the same: the id of the first of them.';
+comment on column knowledge_gaps.score is 'Cosine of the nearest passage when it was asked; 0 where there was none.';
+comment on column knowledge_gaps.checked is 'chatbots.published when it was last compared with the knowledge.';
+
 -- Operations -----------------------------------------------------------------------------------
 create table account_events (
   organization_id uuid not null references organizations,
@@ -1010,6 +1055,7 @@ grant update (next_at, told_at, failures, error) on alert_channels to app;
 revoke insert, update on org_integrations, chatbot_tools, pricing_tiers, qualification_questions from app;
 grant update (tools, refreshed_at, refresh_tried_at, refresh_error) on org_integrations to app;
 grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to app;
+grant update (published) on chatbots to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
 grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms, crawls,
@@ -1055,11 +1101,13 @@ create policy route on notifications for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
 
 grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
-grant select (organization_id, id, embedding_model, embedding_dimensions) on chatbots to router;
+grant select (organization_id, id, embedding_model, embedding_dimensions, published) on chatbots to router;
+grant select (organization_id, id, chatbot_id, embedding_model, checked, checked_at, state) on knowledge_gaps to router;
 grant select (organization_id, id, state, touched_at, next_at) on crawls to router;
 create policy route on knowledge_sources for select to router using (true);
 create policy route on chatbots for select to router using (true);
 create policy route on crawls for select to router using (true);
+create policy route on knowledge_gaps for select to router using (state = 'open');
 
 -- Whose number this is, and which Meta app must have signed for it.
 create function route_number(number_id text) returns table (organization_id uuid, app_id text)
@@ -1228,6 +1276,18 @@ create function stalled_ingestions(age interval, most integer)
        or s.state = 'pending' and s.touched_at < now() - age / 5
        or s.state = 'ready' and s.embedding_model <> c.embedding_model || '/' || c.embedding_dimensions
     order by s.touched_at limit most;
+  end;
+
+-- Open gaps that were not compared with what their chatbot knows by now, or are not embedded as it wants.
+create function unchecked_gaps(most integer) returns table (organization_id uuid, gap_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select g.organization_id, g.id from knowledge_gaps g
+    join chatbots c on (c.organization_id, c.id) = (g.organization_id, g.chatbot_id)
+    where g.state = 'open' and (
+      g.checked < c.published
+      or g.embedding_model is distinct from c.embedding_model || '/' || c.embedding_dimensions)
+    order by g.checked_at limit most;
   end;
 
 -- Crawls whose run stands still, or whose next run is due.

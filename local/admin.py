@@ -135,6 +135,9 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
         "model-resource-path",
         "embedding-model",
         "embedding-resource-path",
+        "reranker",
+        "reranker-model",
+        "reranker-resource-path",
     ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--fallback-models", type=_json, metavar="FILE", help='JSON: [{"provider": …, "name": …}]')
@@ -145,6 +148,7 @@ def _add_chatbot(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=int, metavar="N")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="of one turn")
     parser.add_argument("--merge-seconds", type=float, metavar="N")
+    parser.add_argument("--knowledge-threshold", type=float, metavar="COSINE", help="0 to 1; docs/knowledge.md")
     parser.add_argument("--cites-sources", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--active", dest="is_active", action=argparse.BooleanOptionalAction, default=None)
 

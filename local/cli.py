@@ -15,7 +15,7 @@ from db import backup, manage, server, verify
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
-from local import admin, api, bootstrap, control, database, evaluation, golden, knowledge, metadata, push, say
+from local import admin, api, bootstrap, control, database, evaluation, golden, knowledge, metadata, push, readers, say
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -38,6 +38,7 @@ EXPECTED = (
     say.SayError,
     evaluation.EvaluationError,
     golden.QuestionsError,
+    readers.ReaderError,
     admin.AdminError,
     api.CallError,
 )

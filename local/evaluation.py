@@ -1,21 +1,22 @@
 """How well the product finds what it was told: sets of questions with known passages, through its own ingestion.
 
 A set is a folder with `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels.tsv` (query-id, corpus-id,
-score) and `meta.json`. Each becomes one chatbot of one tenant, each passage of the corpus one source. A vector that was
-computed once is kept beside, in EVAL_CACHE: the model needs longer than everything else.
+score) and `meta.json`; it may have `out_of_scope.jsonl` (as queries.jsonl; see local/unknown.py). Each becomes one
+chatbot of one tenant, each passage of the corpus one source. A vector that was computed once is kept beside, in
+EVAL_CACHE: the model needs longer than everything else.
 """
 
 import argparse
 import json
 import math
 import secrets
-import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,15 @@ from psycopg.conninfo import make_conninfo
 from db import manage
 from f.knowledge import ingestion, retrieval
 from f.knowledge.documents import ExtractionError, Limits
-from f.knowledge.embeddings import Embedder, LocalEmbedder, Vector
+from f.knowledge.embeddings import Embedder, LocalEmbedder
 from f.knowledge.extraction import read
 from f.knowledge.ingestion import Job
-from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
-from local import golden, knowledge
+from local import golden, knowledge, readers, unknown
+from local.eval_sets import Cached, EvaluationError, Set, by_tenant, language_of, read_sets, spread
 from local.install import ROOT
 from local.postgres import Cluster
+from local.readers import Measured, figures
 from local.settings import load
 
 LEGS = ("meaning", "words", "fused", "ranked")
@@ -46,6 +48,9 @@ TIMES = ("embedding", "meaning", "words", "ranking", "all")
 #: Questions of a tenant that are embedded once more, to know how long it takes: the others come from the cache.
 TIMED = 30
 
+#: Questions of each other set that a set is asked, for the curve of not knowing.
+ELSEWHERE = 50
+
 #: What the mean over all sets has to be, and what it would be good to reach.
 MEAN, STRETCH = 0.79, 0.82
 
@@ -53,19 +58,6 @@ MEAN, STRETCH = 0.79, 0.82
 SETS = ROOT / "tests" / "knowledge" / "sets"
 
 Say = Callable[[str], None]
-
-
-class EvaluationError(Exception):
-    """The sets cannot be measured; the message says why."""
-
-
-@dataclass(frozen=True)
-class Set:
-    name: str
-    corpus: list[dict[str, Any]]
-    queries: list[dict[str, Any]]
-    relevant: dict[str, dict[str, int]]
-    language: str | None
 
 
 @dataclass(frozen=True)
@@ -78,69 +70,18 @@ class Member:
     names: dict[str, str]
 
 
-def read_sets(directory: Path, limit: int | None) -> list[Set]:
-    """The sets below `directory`, or the one that it is; at most `limit` queries of each."""
-    folders = [directory] if (directory / "corpus.jsonl").exists() else sorted(directory.iterdir())
-    sets = [_read(folder, limit) for folder in folders if (folder / "corpus.jsonl").exists()]
-    if not sets:
-        raise EvaluationError(f"{directory} has no sets: folders with corpus.jsonl, queries.jsonl and qrels.tsv")
-    return sets
-
-
-def _read(folder: Path, limit: int | None) -> Set:
-    corpus, queries = (_lines(folder / f"{name}.jsonl") for name in ("corpus", "queries"))
-    relevant: dict[str, dict[str, int]] = {}
-    for line in (folder / "qrels.tsv").read_text().splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        relevant.setdefault(query, {})[document] = int(grade)
-    meta = json.loads((folder / "meta.json").read_text()) if (folder / "meta.json").exists() else {}
-    judged = [query for query in queries if query["_id"] in relevant]
-    if limit and len(judged) > limit:
-        # Spread over the set, the same ones each time.
-        judged = [judged[n * len(judged) // limit] for n in range(limit)]
-    return Set(folder.name, corpus, judged, relevant, meta.get("language"))
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-
-
-class Cached:
-    """An embedder that remembers."""
-
-    def __init__(self, embedder: Embedder, path: Path) -> None:
-        self._embedder = embedder
-        self._store = sqlite3.connect(path, isolation_level=None, timeout=60)
-        self._store.execute("create table if not exists vectors (text text primary key, vector text not null)")
-
-    def passages(self, texts: Sequence[str]) -> list[Vector]:
-        return [self._get("passage", text) for text in texts]
-
-    def question(self, text: str) -> Vector:
-        return self._get("question", text)
-
-    def milliseconds(self, text: str) -> float:
-        """What the model takes for a question."""
-        started = time.perf_counter()
-        self._embedder.question(text)
-        return (time.perf_counter() - started) * 1000
-
-    def _get(self, kind: str, text: str) -> Vector:
-        key = f"{kind}:{sha256(text.encode()).hexdigest()}"
-        row = self._store.execute("select vector from vectors where text = ?", [key]).fetchone()
-        if row:
-            return list(json.loads(row[0]))
-        vector = self._embedder.question(text) if kind == "question" else self._embedder.passages([text])[0]
-        self._store.execute("insert or ignore into vectors values (?, ?)", [key, json.dumps(vector)])
-        return vector
-
-
 def run(
-    owner_url: str, app_resource: dict[str, Any], sets: Sequence[Set], cache: Path, say: Say = lambda line: None
+    owner_url: str,
+    app_resource: dict[str, Any],
+    sets: Sequence[Set],
+    cache: Path,
+    say: Say = lambda line: None,
+    asked: Sequence[Callable[[], Measured]] = (),
 ) -> dict[str, Any]:
-    """Measure `sets` in an empty database with our schema. Returns the report."""
+    """Measure `sets` in an empty database with our schema; `asked` makes the readers of each. Returns the report."""
     embedder = Cached(LocalEmbedder(), cache)
     results = {}
+    cosines: dict[str, unknown.Cosines] = {}
     with connect(app_resource) as connection:
         for one in sets:
             say(f"{one.name}: {len(one.corpus)} passages, {len(one.queries)} queries")
@@ -153,10 +94,16 @@ def run(
             took = time.perf_counter() - started
             with psycopg.connect(owner_url, autocommit=True) as owner:
                 owner.execute("vacuum analyze document_chunks, chunk_terms")
-            results[one.name] = _measure(connection, members, one.relevant, embedder)
+            cosines[one.name] = unknown.Cosines()
+            results[one.name] = _measure(
+                connection, members, one.relevant, embedder, cosines[one.name], [make() for make in asked]
+            )
+            elsewhere = [*one.out_of_scope, *(q for s in sets if s is not one for q in spread(s.queries, ELSEWHERE))]
+            cosines[one.name].elsewhere = _ask_elsewhere(connection, members[0], elsewhere, embedder)
             results[one.name]["ingestion_seconds"] = round(took, 1)
             say(f"{one.name}: {json.dumps(results[one.name])}")
-    return {"sets": results, "targets": list(targets(results))}
+    curve = unknown.curve(cosines)
+    return {"sets": results, "unknown": curve, "targets": [*targets(results), *unknown.targets(curve)]}
 
 
 def targets(results: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -175,20 +122,6 @@ def targets(results: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield at_least("mean nDCG@10 of words, bm25s' less 0.01", mean("bm25s") - 0.01, mean("words"))
     slowest = max(result["ms_p50"]["all"] for result in results.values())
     yield {"name": "median of a search without its embedding, ms", "goal": 100, "value": slowest, "met": slowest <= 100}
-
-
-def by_tenant(one: Set) -> list[Set]:
-    """The set of each tenant, where its lines name one: who asks is told nothing of the others."""
-    names = dict.fromkeys(str(line.get("tenant", "")) for line in one.corpus)
-    parts = []
-    for name in names:
-        corpus, queries = (
-            [line for line in lines if str(line.get("tenant", "")) == name] for lines in (one.corpus, one.queries)
-        )
-        parts.append(Set(f"{one.name}/{name}" if name else one.name, corpus, queries, one.relevant, one.language))
-    if sum(len(part.queries) for part in parts) < len(one.queries):
-        raise EvaluationError(f"{one.name}: a query's tenant has no passages")
-    return parts
 
 
 def _make_tenant(owner_url: str, one: Set) -> tuple[str, dict[str, Any]]:
@@ -211,10 +144,6 @@ def _make_tenant(owner_url: str, one: Set) -> tuple[str, dict[str, Any]]:
         ).fetchone()
         assert row is not None
     return organization_id, {"id": row[0], "embedding_model": row[1], "embedding_dimensions": row[2]}
-
-
-def language_of(one: Set) -> str:
-    return one.language or detect(" ".join(document["text"] for document in one.corpus[:50]), "en")
 
 
 def _ingest(
@@ -254,11 +183,28 @@ def _ingest(
     return names
 
 
+def _ask_elsewhere(
+    connection: Connection, member: Member, queries: Sequence[dict[str, Any]], embedder: Cached
+) -> list[float]:
+    """How near the nearest passage is to questions that none is about."""
+    asked = (
+        retrieval.search(connection, member.organization_id, member.chatbot, query["text"], embedder, 1)
+        for query in queries
+    )
+    return [found.nearest for found in asked if found.nearest is not None]
+
+
 def _measure(
-    connection: Connection, members: Sequence[Member], relevant: dict[str, dict[str, int]], embedder: Cached
+    connection: Connection,
+    members: Sequence[Member],
+    relevant: dict[str, dict[str, int]],
+    embedder: Cached,
+    cosines: unknown.Cosines,
+    measured: Sequence[Measured] = (),
 ) -> dict[str, Any]:
+    """The figures of a set; what its questions are near to goes into `cosines`."""
     rankings: dict[str, dict[str, list[str]]] = {leg: {} for leg in (*LEGS, "bm25s")}
-    ms: dict[str, list[float]] = {name: [] for name in TIMES}
+    ms: dict[str, list[float]] = {name: [] for name in (*TIMES, "reranking")}
     chunks = 0
     for member in members:
         with tenant(connection, member.organization_id):
@@ -267,15 +213,26 @@ def _measure(
         document_of = {row["id"]: member.names[str(row["source_id"])] for row in rows}
         for query in member.part.queries:
             found = retrieval.search(connection, member.organization_id, member.chatbot, query["text"], embedder, BEST)
+            others = [c for chunk_id, c in found.by_meaning if document_of[chunk_id] not in relevant[query["_id"]]]
+            cosines.known += [] if found.nearest is None else [found.nearest]
+            cosines.missing += others[:1]
             for leg, hits in zip(LEGS, (found.by_meaning, found.by_words, found.fused, found.ranked), strict=True):
                 documents = dict.fromkeys(document_of[chunk_id] for chunk_id, _ in hits)
                 rankings[leg][query["_id"]] = list(documents)[:BEST]
-            for name in TIMES[1:]:
+            for one in measured:
+                read = retrieval.search(
+                    connection, member.organization_id, member.chatbot, query["text"], embedder, BEST, reader=one.reader
+                )
+                one.add(read)
+                one.rankings[query["_id"]] = list(dict.fromkeys(document_of[hit] for hit, _ in read.ranked))[:BEST]
+            for name in (*TIMES[1:], "reranking"):
                 ms[name].append(found.ms[name] - (found.ms["embedding"] if name == "all" else 0))
         ms["embedding"] += [embedder.milliseconds(query["text"]) for query in member.part.queries[:TIMED]]
         rankings["bm25s"] |= _bm25s(member.part)
     scores = {leg: _scores(ranking, relevant) for leg, ranking in rankings.items()}
+    costs = {"none": figures(*scores["fused"], [0.0]), "offline": figures(*scores["ranked"], ms.pop("reranking"))}
     return {
+        "rerankers": costs | {one.label: one.figures(*_scores(one.rankings, relevant)) for one in measured},
         "ndcg@10": {leg: ndcg for leg, (ndcg, _) in scores.items()},
         "recall@5": {leg: recall for leg, (_, recall) in scores.items()},
         "ms_p50": {name: round(statistics.median(values), 1) for name, values in ms.items()},
@@ -325,6 +282,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--questions", type=Path, metavar="FILE", help="instead: a tenant's golden questions, of a running chatbot"
     )
     knowledge.add_place(parser)
+    parser.add_argument(
+        "--reader",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="a re-ranker besides: api:MODEL, openai:MODEL or gemini:MODEL, with its key in the environment"
+        " (RERANK_API_KEY and RERANK_BASE_URL, OPENAI_API_KEY, GEMINI_API_KEY); may be given again",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="queries of each set (default: all)")
     parser.add_argument(
         "--scale", action="store_true", help="instead: many tenants of the same text, and a large table"
@@ -342,7 +307,7 @@ def main(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         report = golden.run(golden.read(options.questions), lambda question: shelf.search(question, golden.BEST))
         shown = golden.table(report)
     else:
-        report = measure(options, load(environment).data_dir)
+        report = measure(options, environment)
         if options.scale:
             from local.scale import table as show
         else:
@@ -355,21 +320,24 @@ def main(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return 0 if all(target["met"] for target in report["targets"]) else 1
 
 
-def measure(options: argparse.Namespace, data_dir: Path) -> dict[str, Any]:
+def measure(options: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
     """Sets, or the scale, in a database of its own, which is gone afterwards. Returns the report."""
     if options.limit is not None and options.limit < 1:
         raise EvaluationError("--limit must be 1 or more")
     if not options.sets.is_dir():
         raise EvaluationError(f"there is no folder {options.sets}: --sets names one")
     sets = [] if options.scale else read_sets(options.sets, options.limit)
-    cache = options.cache or data_dir / "evaluation.sqlite"
+    asked = [partial(readers.build, label, environment) for label in options.reader]
+    for make in asked:
+        make()  # what cannot be asked is said before the work begins
+    cache = options.cache or load(environment).data_dir / "evaluation.sqlite"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with empty_database() as (superuser_url, owner_url, app):
         if options.scale:
             from local import scale  # needs numpy, which ./dev elsewhere does without
 
             return scale.run(superuser_url, app, say, tenants=options.tenants, rows=options.rows)
-        return run(owner_url, app, sets, cache, say)
+        return run(owner_url, app, sets, cache, say, asked)
 
 
 def say(line: str) -> None:
@@ -406,6 +374,8 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"{name:20}" + "".join(f"{pair:>16}" for pair in pairs))
     mean = statistics.fmean(result["ndcg@10"]["ranked"] for result in report["sets"].values())
     lines.append(f"\nmean nDCG@10 {mean:.4f}; {STRETCH} would be good\n")
+    lines.append(f"{readers.table(report['sets'])}\n")
+    lines.append(f"{unknown.plot(report['unknown'])}\n")
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ DEMOS = {
 }
 
 COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "error")
+GAP_COLUMNS = ("id", "count", "last_at", "question")
 CRAWL_COLUMNS = ("id", "url", "state", "run", "pages_read", "pages_found", "cut", "error", "next_at")
 
 #: Actions on a web site: the method of its route, and what the route's path ends with.
@@ -69,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         named.add_argument("crawl")
     for waiting in (added, again, site, crawls["refresh-crawl"]):
         waiting.add_argument("--no-wait", action="store_true", help="do not wait until the bot knows it")
+    missing = action("gaps", "what it was asked and did not know, the most frequent first")
+    missing.add_argument(
+        "--state", choices=("open", "answered", "dismissed"), default="open", help="default: %(default)s"
+    )
+    for name, help_ in (("limit", "groups of alike questions (default: 50)"), ("offset", "leave these out first")):
+        missing.add_argument(f"--{name}", type=int, metavar="N", help=help_)
+    action("dismiss-gap", "take such a group off the list").add_argument("gap")
     action("delete", "remove a source with its passages and bytes").add_argument("source")
     action("quota", "the limits of the plan, and what is used")
 
@@ -100,6 +108,13 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
             answer = _settled(shelf, shelf.call("POST", "crawl", json=asked), options, "crawls")
         case "crawls":
             answer = shelf.call("GET", "crawls")
+        case "gaps":
+            asked = {
+                name: value for name in ("state", "limit", "offset") if (value := getattr(options, name)) is not None
+            }
+            answer = shelf.call("GET", "gaps", params=asked)
+        case "dismiss-gap":
+            answer = shelf.call("DELETE", f"gaps/{options.gap}")
         case name if name in CRAWL_ACTIONS:
             method, ending, _ = CRAWL_ACTIONS[name]
             answer = shelf.call(method, f"crawls/{options.crawl}{ending}")
@@ -168,6 +183,9 @@ def as_text(answer: Mapping[str, Any]) -> str:
         return table(answer["sources"], COLUMNS)
     if "crawls" in answer:
         return table(answer["crawls"], CRAWL_COLUMNS)
+    if "gaps" in answer:
+        shown = table([{**gap, "question": gap["questions"][0]["question"]} for gap in answer["gaps"]], GAP_COLUMNS)
+        return f"{shown}\n{answer['questions']} questions, {answer['total']} different ones"
     if "passages" in answer:
         return "\n\n".join(_passage(passage) for passage in answer["passages"]) or "nothing was found"
     return fields({name: value for name, value in answer.items() if value not in (None, [], {})})

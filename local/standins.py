@@ -2,7 +2,7 @@
 
 Each answers what was enqueued, in order, and keeps what it was asked in `history`. With nothing
 enqueued it answers as the demo model does. They are as strict as the providers where that matters:
-`python -m local.standins` serves both until Ctrl-C and prints the lines for .env.
+`python -m local.standins` serves both, and a re-ranker, until Ctrl-C and prints the lines for .env.
 """
 
 import base64
@@ -318,14 +318,17 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: di
 
 
 def main() -> None:
-    openai, gemini = OpenAIStandIn(), GeminiStandIn()
+    from local.rerank_standin import RerankStandIn  # it is made of what is above
+
+    openai, gemini, rerank = OpenAIStandIn(), GeminiStandIn(), RerankStandIn()
     print(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={openai.resource['base_url']}")
-    print(f"GEMINI_API_KEY={KEY}\nGOOGLE_GEMINI_BASE_URL={gemini.resource['base_url']}", flush=True)
+    print(f"GEMINI_API_KEY={KEY}\nGOOGLE_GEMINI_BASE_URL={gemini.resource['base_url']}")
+    print(f"RERANK_API_KEY={KEY}\nRERANK_BASE_URL={rerank.resource['base_url']}", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        openai.close()
-        gemini.close()
+        for server in (openai, gemini, rerank):
+            server.close()
 
 
 if __name__ == "__main__":

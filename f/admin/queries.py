@@ -68,7 +68,7 @@ LOCK_CHATBOT = """
 select id, name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, handoff_minutes,
        model_provider, model_name, model_resource_path, fallback_models, temperature, max_steps, max_seconds,
        max_tokens, max_cost, merge_seconds, embedding_model, embedding_dimensions, embedding_resource_path,
-       cites_sources, is_active
+       cites_sources, knowledge_threshold, reranker, reranker_model, reranker_resource_path, is_active
 from chatbots where organization_id = %(organization_id)s and slug = %(slug)s for update
 """
 
@@ -77,12 +77,14 @@ ADD_CHATBOT = """
 insert into chatbots (organization_id, slug, name, language, persona, instructions, facts, fallback_text, blocked_text,
                       quota_text, handoff_minutes, model_provider, model_name, model_resource_path, fallback_models,
                       temperature, max_steps, max_seconds, max_tokens, max_cost, merge_seconds, embedding_model,
-                      embedding_dimensions, embedding_resource_path, cites_sources, is_active)
+                      embedding_dimensions, embedding_resource_path, cites_sources, knowledge_threshold, reranker,
+                      reranker_model, reranker_resource_path, is_active)
 values (%(organization_id)s, %(slug)s, %(name)s, %(language)s, %(persona)s, %(instructions)s, %(facts)s,
         %(fallback_text)s, %(blocked_text)s, %(quota_text)s, %(handoff_minutes)s, %(model_provider)s, %(model_name)s,
         %(model_resource_path)s, %(fallback_models)s, %(temperature)s, %(max_steps)s, %(max_seconds)s, %(max_tokens)s,
         %(max_cost)s, %(merge_seconds)s, %(embedding_model)s, %(embedding_dimensions)s, %(embedding_resource_path)s,
-        %(cites_sources)s, %(is_active)s)
+        %(cites_sources)s, %(knowledge_threshold)s, %(reranker)s, %(reranker_model)s, %(reranker_resource_path)s,
+        %(is_active)s)
 on conflict do nothing returning id
 """
 
@@ -96,7 +98,8 @@ set name = %(name)s, language = %(language)s, persona = %(persona)s, instruction
     max_tokens = %(max_tokens)s, max_cost = %(max_cost)s, merge_seconds = %(merge_seconds)s,
     embedding_model = %(embedding_model)s, embedding_dimensions = %(embedding_dimensions)s,
     embedding_resource_path = %(embedding_resource_path)s, cites_sources = %(cites_sources)s,
-    is_active = %(is_active)s, updated_at = now()
+    knowledge_threshold = %(knowledge_threshold)s, reranker = %(reranker)s, reranker_model = %(reranker_model)s,
+    reranker_resource_path = %(reranker_resource_path)s, is_active = %(is_active)s, updated_at = now()
 where organization_id = %(organization_id)s and id = %(id)s
 """
 

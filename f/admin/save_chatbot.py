@@ -46,11 +46,17 @@ DEFAULTS: dict[str, Any] = {
     "embedding_dimensions": 384,
     "embedding_resource_path": None,
     "cites_sources": True,
+    "knowledge_threshold": None,
+    "reranker": "offline",
+    "reranker_model": None,
+    "reranker_resource_path": None,
     "is_active": True,
 }
 
 MAX_FACTS = 200
 MAX_QUESTIONS = 20
+
+RESOURCE_FIELDS = ("model_resource_path", "embedding_resource_path", "reranker_resource_path")
 
 
 @http.answering()
@@ -81,6 +87,10 @@ def main(
     embedding_dimensions: int | None = None,
     embedding_resource_path: str | None = None,
     cites_sources: bool | None = None,
+    knowledge_threshold: float | None = None,
+    reranker: Literal["none", "offline", "api", "model"] | None = None,
+    reranker_model: str | None = None,
+    reranker_resource_path: str | None = None,
     is_active: bool | None = None,
     request: dict | None = None,
 ) -> dict:
@@ -112,6 +122,10 @@ def main(
     embedding_dimensions: numbers of a vector: 384, or 1536 (usual) or 512 with text-embedding-3-small
     embedding_resource_path: for operators, another resource f/agent/... with the key of the embedding model
     cites_sources: false, and an answer from documents does not end with their names
+    knowledge_threshold: how near to a question a passage must be, 0 to 1, if not as its embedding model needs
+    reranker: what orders the passages that were found: offline is usual; api; model, the chatbot's own
+    reranker_model: what the API calls its model
+    reranker_resource_path: for operators, the resource with the API's base_url and api_key
     is_active: false, and it refuses messages
     request: filled in by the HTTP route; leave it empty
 
@@ -142,6 +156,10 @@ def main(
         "embedding_dimensions": embedding_dimensions,
         "embedding_resource_path": embedding_resource_path,
         "cites_sources": cites_sources,
+        "knowledge_threshold": knowledge_threshold,
+        "reranker": reranker,
+        "reranker_model": reranker_model,
+        "reranker_resource_path": reranker_resource_path,
         "is_active": is_active,
     }
     with open_desk("save_chatbot", request) as desk:
@@ -149,7 +167,7 @@ def main(
         given = {field: checked(field, value) for field, value in given.items() if value is not None}
         stand_ins = given.get("fallback_models", [])
         named = [model["resource_path"] for model in stand_ins if model.get("resource_path") not in RESOURCES.values()]
-        named += [field for field in ("model_resource_path", "embedding_resource_path") if field in given]
+        named += [field for field in RESOURCE_FIELDS if field in given]
         if named and not desk.is_operator:
             raise http.ApiError(403, "operators_only", "only operators may name a model's resource")
         return save(desk, {"organization_id": organization_id, "slug": http.slug("slug", slug)}, given)
@@ -165,6 +183,7 @@ def save(desk: Desk, keys: dict[str, Any], given: dict[str, Any]) -> dict:
         for field in ("name", "language", "persona", "fallback_text"):
             if field not in new:
                 raise http.invalid(field, "is missing: a new chatbot needs it")
+        check_reranker(keys["organization_id"], new)
         values = {**keys, **new, "facts": Jsonb(new["facts"]), "fallback_models": Jsonb(new["fallback_models"])}
         taken = http.ApiError(409, "conflict", "somebody else created this chatbot just now: try again")
         kept = desk.keep(known, queries.CHANGE_CHATBOT, queries.ADD_CHATBOT, values, taken)
@@ -202,7 +221,7 @@ def model_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def embedding_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Another embedding model has another resource, and vectors of other lengths."""
+    """Another embedding model has another resource, vectors of other lengths, and other cosines."""
     model = given.get("embedding_model", old["embedding_model"])
     lengths, path = EMBEDDINGS[model]
     is_other = model != old["embedding_model"]
@@ -215,12 +234,26 @@ def embedding_of(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
             raise http.invalid("embedding_resource_path", f"{model} needs no key")
     elif "embedding_resource_path" in given or not is_other:
         path = given.get("embedding_resource_path", old["embedding_resource_path"])
-    return {"embedding_model": model, "embedding_dimensions": length, "embedding_resource_path": path}
+    changed = {"embedding_model": model, "embedding_dimensions": length, "embedding_resource_path": path}
+    return changed | ({"knowledge_threshold": given.get("knowledge_threshold")} if is_other else {})
+
+
+def check_reranker(organization_id: str, new: dict[str, Any]) -> None:
+    """Whether there is what it needs. An API's key may also be in the tenant's own folder."""
+    path = new["reranker_resource_path"]
+    if path and not path.startswith(("f/agent/", f"f/integrations/{organization_id}/")):
+        raise http.invalid("reranker_resource_path", "must be a resource of f/agent or of the tenant's own folder")
+    if new["reranker"] == "api":
+        for field in ("reranker_model", "reranker_resource_path"):
+            if not new[field]:
+                raise http.invalid(field, "is missing: the reranker api needs it")
+    if new["reranker"] == "model" and new["model_provider"] == "demo":
+        raise http.invalid("reranker", "the demo model cannot order passages")
 
 
 def checked(field: str, value: Any) -> Any:
     match field:
-        case "name" | "model_name":
+        case "name" | "model_name" | "reranker_model":
             return http.text(field, value)
         case "language":
             pattern = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
@@ -249,10 +282,17 @@ def checked(field: str, value: Any) -> Any:
             return http.choice(field, value, RESOURCES)
         case "embedding_model":
             return http.choice(field, value, EMBEDDINGS)
+        case "reranker":
+            return http.choice(field, value, ("none", "offline", "api", "model"))
+        case "reranker_resource_path":
+            pattern = r"f/(agent|integrations/[0-9a-f-]{36})/[A-Za-z0-9_]+"
+            return http.text(field, value, pattern=pattern, what="a resource of f/agent or of the tenant's own folder")
         case "embedding_dimensions":
             return http.integer(field, value, 1, 4000)
         case "model_resource_path" | "embedding_resource_path":
             return resource_of(field, value)
+        case "knowledge_threshold":
+            return http.number(field, value, 0, 1)
         case "temperature":
             return http.number(field, value, 0, 2)
         case "max_steps":

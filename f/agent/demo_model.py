@@ -21,6 +21,7 @@ from math import log
 from typing import Any
 
 from f.agent.loop import Allowance, Completion, Message, Tool, ToolCall
+from f.agent.prompts import PERSON, UNKNOWN
 
 #: Words that customers use, by the topic of a fact that they ask for (en, es, de, fr, pt).
 TOPIC_WORDS = {
@@ -88,6 +89,9 @@ GREETINGS = frozenset("hello hi hey hola buenas buenos dias tardes noches good m
                       "ola salut moin guten tag start".split())  # fmt: skip
 THANKS = frozenset("thanks thank thx ty gracias danke merci obrigado obrigada vale ok okay perfecto great".split())
 
+#: What says nothing that could be answered.
+SMALL_TALK = frozenset("yes no nope si bye goodbye fine great nice ja nein oui non sim nao adios chao tschuss".split())
+
 #: Words without weight, so that "what is the …" finds nothing by itself.
 STOP_WORDS = frozenset(
     "a an and are as at be by can could do does for from have how i in is it me my of on or our please tell that the "
@@ -108,10 +112,19 @@ TOOL_PHRASES = {
            "Das ging nicht: {problem}"),
 }  # fmt: skip
 
+#: The offer of a person, in words that call one.
+OFFERS = {
+    "en": "If you want to speak to a person, just say so.",
+    "es": "Si quieres hablar con una persona, dímelo.",
+    "de": "Wenn du mit einem Menschen sprechen willst, sag es einfach.",
+    "fr": "Si vous voulez parler à une personne, dites-le-moi.",
+    "pt": "Se quiser falar com uma pessoa, diga-me.",
+}
+
 EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+[^\s@<>,;:.!?]")
 NAMED = re.compile(r"(?:my name is|i am|i'm|me llamo|mi nombre es|soy)\s+([^\W\d_][^\d,.;:!?@\n]*)", re.IGNORECASE)
-PERSON = frozenset("person human someone staff persona humano alguien mensch".split())
-SPEAK = frozenset("speak talk call contact hablar contactar llamar sprechen".split())
+PEOPLE = frozenset("person human someone staff persona humano alguien mensch menschen personne pessoa".split())
+SPEAK = frozenset("speak talk call contact hablar contactar llamar sprechen parler falar".split())
 PRICE = frozenset("price prices cost costs much quote precio precios cuesta cuestan cuanto presupuesto preis".split())
 
 
@@ -133,7 +146,7 @@ class DemoModel:
         if results:
             text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
         else:
-            text = "" if calls else reply(prompt, asked)
+            text = "" if calls else reply(prompt, asked, any(tool.name == PERSON for tool in tools))
         return Completion(text, self.name, sum(tokens(m.content) for m in messages), tokens(text), calls)
 
 
@@ -144,8 +157,8 @@ def tool_calls(asked: Sequence[str], tools: Set[str]) -> tuple[ToolCall, ...]:
         said = set(words(text))
         number = re.search(r"(?<![\w.,])[0-9]{1,12}(?![\w.,]*[0-9])", text)
         email, name = EMAIL.search(text), NAMED.search(text)
-        if said & PERSON and said & SPEAK:
-            calls.append(("contact_owner", {"reason": shorten(text)}))
+        if said & PEOPLE and said & SPEAK:
+            calls.append((PERSON, {"reason": shorten(text)}))
         elif said & PRICE and number:
             calls.append(("calculate_pricing", {"volume": int(number[0])}))
         elif email and name:
@@ -179,10 +192,11 @@ def shorten(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def reply(prompt: str, asked: Sequence[str]) -> str:
+def reply(prompt: str, asked: Sequence[str], may_hand_over: bool = False) -> str:
     """An answer to all of `asked` from the facts in `prompt` (lines `- topic: text`).
 
-    What stands in brackets is no question, but for the caption of a picture.
+    What stands in brackets is no question, but for the caption of a picture. A question that nothing answers gets a
+    reply with the mark that the prompt asks for, and with the offer of a person where one can be called.
     """
     facts = re.findall(r"^- ([^:\n]+): (.+)$", prompt, flags=re.M)
     name = _first(r"assistant of (.+)\.$", prompt) or "this business"
@@ -202,10 +216,12 @@ def reply(prompt: str, asked: Sequence[str]) -> str:
     said = set(words(" ".join(asked)))
     if is_sent and not said:
         return received.format(name=name, topics=topics)
-    if said & THANKS:
+    if said & THANKS or (said and said <= SMALL_TALK):
         return welcome
-    template = greeting if said & GREETINGS or not said else unknown
-    return template.format(name=name, topics=topics)
+    if said & GREETINGS or not weighty(" ".join(asked)):
+        return greeting.format(name=name, topics=topics)
+    offer = f" {OFFERS.get(language_of(prompt), OFFERS['en'])}" if may_hand_over else ""
+    return f"{unknown.format(name=name, topics=topics)}{offer} {UNKNOWN}"
 
 
 def best_facts(question: str, facts: Sequence[tuple[str, str]]) -> list[str]:

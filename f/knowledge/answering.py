@@ -15,7 +15,10 @@ from typing import Any
 from f.agent.loop import InvalidCall, Tool
 from f.knowledge import retrieval, search_queries
 from f.knowledge.embeddings import EmbeddingError, embedder_of
+from f.knowledge.knowing import is_near, threshold_of
 from f.knowledge.passages import Shown
+from f.knowledge.rerankers import Complete, ModelReader, Reader, RerankError, api_reader
+from f.knowledge.reranking import by_neighbours
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.database import Connection
 
@@ -40,24 +43,45 @@ LABELS = {
 }  # fmt: skip
 
 
+#: What the tool answers where no passage is near enough.
+NOTHING = "No passage is about this."
+
+
 class Knowledge:
-    """`resources` are values of Windmill resources by path, as the flow got them."""
+    """`resources` are values of Windmill resources by path, as the flow got them; `complete` is a call of the chatbot's
+    model, where that is to order its passages.
+
+    `unread` is why the chatbot's re-ranker gave no order; None when it did or was not asked. `vector` is the question,
+    and `nearest` the cosine of the passage nearest to it, once it was looked up; None where nobody could find it out.
+    """
 
     def __init__(
-        self, connection: Connection, organization_id: str, chatbot: dict[str, Any], resources: Mapping[str, Any]
+        self,
+        connection: Connection,
+        organization_id: str,
+        chatbot: dict[str, Any],
+        resources: Mapping[str, Any],
+        complete: Complete | None = None,
     ):
         self._connection = connection
         self._organization_id = organization_id
         self._chatbot = chatbot
         self._resources = resources
+        self._complete = complete
         self._shown = Shown()
         self._cited: set[int] = set()
         self._problem: str | None = None
         self._searches = 0
+        self._is_read = False
+        self.unread: str | None = None
+        self.vector: str | None = None
+        self.nearest: float | None = None
 
     def look_up(self, waiting: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> str:
-        """Passages for the waiting messages, as lines for the prompt."""
-        return self._search(question_of(waiting, history))
+        """Passages for the waiting messages, as lines for the prompt; empty where none is near enough."""
+        found = self._search(question_of(waiting, history), by_model=True)
+        self.vector, self.nearest = found.vector, found.nearest
+        return self._show(found)
 
     def tool(self) -> Tool:
         def run(arguments: dict[str, Any]) -> str:
@@ -66,7 +90,7 @@ class Knowledge:
                 raise InvalidCall(
                     f"At most {SEARCHES} searches: answer with what you have, or say what you do not know."
                 )
-            return self._search(str(arguments["query"]))
+            return self._show(self._search(str(arguments["query"]))) or NOTHING
 
         return Tool(TOOL, DESCRIPTION, SCHEMA, run)
 
@@ -104,17 +128,52 @@ class Knowledge:
             raise_alert(self._connection, self._organization_id, "embedding_failed", model, {"reason": self._problem})
         else:
             resolve_alert(self._connection, self._organization_id, "embedding_failed", model)
+        bot_id, reranker = str(self._chatbot["id"]), self._chatbot["reranker"]
+        if self.unread:
+            details = {"reason": self.unread, "reranker": reranker}
+            raise_alert(self._connection, self._organization_id, "reranking_failed", bot_id, details)
+        elif self._is_read or reranker in ("none", "offline"):
+            resolve_alert(self._connection, self._organization_id, "reranking_failed", bot_id)
 
-    def _search(self, text: str) -> str:
+    def _reader(self, by_model: bool) -> Reader | None:
+        """The one who orders the passages anew. The model does it once a turn: each time costs as much as an answer."""
+        match self._chatbot["reranker"]:
+            case "api":
+                try:
+                    return api_reader(self._chatbot, self._resources)
+                except RerankError as error:
+                    self.unread = str(error)
+            case "model" if by_model and self._complete:
+                return ModelReader(self._chatbot["model_name"], self._complete)
+        return None
+
+    def _search(self, text: str, by_model: bool = False) -> retrieval.Found:
         bot = self._chatbot
         try:
             resource = self._resources.get(bot["embedding_resource_path"] or "")
             embedder = embedder_of(bot["embedding_model"], bot["embedding_dimensions"], resource)
         except EmbeddingError as error:
             embedder, self._problem = None, str(error)
-        found = retrieval.search(self._connection, self._organization_id, bot, text, embedder)
+        reader = self._reader(by_model)
+        rerank = None if bot["reranker"] == "none" else by_neighbours
+        found = retrieval.search(
+            self._connection,
+            self._organization_id,
+            bot,
+            text,
+            embedder,
+            rerank=rerank,
+            reader=reader,
+            least=threshold_of(bot),
+        )
+        self.unread = found.unread or self.unread
+        self._is_read = self._is_read or "reading" in found.ms
         self._problem = found.problem or self._problem
-        return self._shown.add(found.passages)
+        return found
+
+    def _show(self, found: retrieval.Found) -> str:
+        is_known = is_near(found.nearest, threshold_of(self._chatbot))
+        return self._shown.add(found.passages if is_known else ())
 
 
 def question_of(waiting: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
-from f.knowledge import languages, queries
+from f.knowledge import gap_queries, languages, queries
 from f.knowledge.chunks import Chunk, search_text, split
 from f.knowledge.documents import Extraction
 from f.knowledge.embeddings import Embedder, as_halfvec
@@ -226,6 +226,7 @@ def publish(connection: Connection, job: Job) -> str:
         connection.execute(queries.DROP_STAGED, values)
         connection.execute(queries.SETTLE_SOURCE, values)
         settle(connection, job, "ready", embedded=counts["embedded"])
+        connection.execute(gap_queries.COUNT_PUBLISHED, values)
     return "published"
 
 

@@ -110,7 +110,7 @@ class Shown:
 
     def add(self, passages: Iterable[Passage]) -> str:
         """Lines of JSON for a prompt: whatever a document says, it stays a text in quotation marks."""
-        return "\n".join(self._line(passage) for passage in passages) or "[]"
+        return "\n".join(self._line(passage) for passage in passages)
 
     def _line(self, passage: Passage) -> str:
         key = (passage.source_id, passage.positions)

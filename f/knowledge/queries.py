@@ -7,7 +7,9 @@
 # Callers ------------------------------------------------------------------------------------------
 
 FIND_CHATBOT = """
-select id, slug, language, embedding_model, embedding_dimensions, embedding_resource_path from chatbots
+select id, slug, language, embedding_model, embedding_dimensions, embedding_resource_path, knowledge_threshold,
+       reranker, reranker_model, reranker_resource_path
+from chatbots
 where organization_id = %(organization_id)s and (id::text = lower(%(chatbot)s) or slug = %(chatbot)s)
 """
 

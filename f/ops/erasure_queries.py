@@ -97,6 +97,12 @@ set body = '[erased]', wamid = case when state in ('sending', 'sent', 'uncertain
     settled_at = coalesce(settled_at, now())
 where organization_id = %(organization_id)s and conversation_id = any(%(conversation_ids)s)
 """,
+    "questions without an answer": """
+update knowledge_gaps
+set question = '[erased]', language = '', embedding = null, embedding_model = null, state = 'erased',
+    settled_at = coalesce(settled_at, now())
+where organization_id = %(organization_id)s and conversation_id = any(%(conversation_ids)s)
+""",
     "turns": """
 update turns
 set error = case when error is not null then 'erased' end, finished_at = coalesce(finished_at, now()),

@@ -20,6 +20,7 @@ SCHEDULES = {
     "f/ops/notify": 10,
     "f/agent/refresh_tools": 30,
     "f/knowledge/resume_runs": 5,
+    "f/knowledge/check_gaps": 5,
 }
 
 #: Seconds that a run may wait for a worker.
@@ -47,6 +48,7 @@ WAYS_OUT = {
     "reply_failed": "No reply",
     "reply_not_delivered": "No reply",
     "reply_uncertain": '"uncertain"',
+    "reranking_failed": "Answers miss what is in the documents",
     "run_given_up": "Nothing runs",
     "run_not_readable": "Nothing runs",
     "tool_failed": "A tool does not work",

@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "reply_failed": ("warning", "Replies could not be sent"),
     "reply_not_delivered": ("info", "WhatsApp could not deliver a reply"),
     "reply_uncertain": ("warning", "Nobody knows whether a reply was sent"),
+    "reranking_failed": ("info", "Passages are ordered without the re-ranker that a chatbot wants"),
     "run_given_up": ("critical", "A failed run was repeated in vain"),
     "run_not_readable": ("warning", "The sweep cannot read a failed run"),
     "tool_failed": ("warning", "A tool does not work"),

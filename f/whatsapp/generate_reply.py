@@ -21,14 +21,16 @@ import httpx
 from psycopg.types.json import Jsonb
 
 from f.agent import queries as agent_queries
-from f.agent.chain import Budget, Chain
+from f.agent.chain import Chain
 from f.agent.loop import Answer, Limits, ModelError, Tool, run_loop
 from f.agent.models import build_links, model_list
-from f.agent.prompts import build_messages
+from f.agent.ordering import budget_of, ordering_call
+from f.agent.prompts import build_messages, settle_unknown
 from f.agent.tool_records import TurnRecords, refresh
 from f.agent.tool_servers import server_of
 from f.agent.tools import build_tool, offers_of, resume
-from f.knowledge.answering import Knowledge
+from f.knowledge import gaps
+from f.knowledge.answering import Knowledge, question_of
 from f.knowledge.retrieval import has_knowledge
 from f.lib.alerts import raise_alert, resolve_alert
 from f.lib.caller_tokens import Caller
@@ -151,27 +153,26 @@ def think(
 
     answer = Answer()
     meter = quotas.Meter(connection, turn.organization_id, turn.turn_id)
-    chain = Chain(
-        build_links(chatbot, resources, context["prices"]),
-        Budget(chatbot["max_tokens"], chatbot["max_cost"]),
-        meter,
-        before_retry=renew,
-    )
+    links = build_links(chatbot, resources, context["prices"])
+    started = time.monotonic()
     try:
         tools, earlier = prepare_tools(connection, turn, context, tool_servers)
         passages = None
         if context["has_knowledge"]:
-            knowledge = context["knowledge"] = Knowledge(connection, turn.organization_id, chatbot, resources)
+            complete = ordering_call(links, chatbot, meter, answer, renew)
+            knowledge = context["knowledge"] = Knowledge(connection, turn.organization_id, chatbot, resources, complete)
             tools.append(knowledge.tool())
             renew()
             passages = look_up(knowledge, context, answer)
         run_loop(
-            chain,
+            Chain(links, budget_of(chatbot, answer), meter, before_retry=renew),
             build_messages(
                 chatbot, context["history"], context["waiting"], tools, earlier, context["handover"], passages
             ),
             tools=tools,
-            limits=Limits(steps=chatbot["max_steps"], seconds=chatbot["max_seconds"]),
+            limits=Limits(
+                steps=chatbot["max_steps"], seconds=max(5.0, chatbot["max_seconds"] - (time.monotonic() - started))
+            ),
             answer=answer,
             before_call=renew,
         )
@@ -182,6 +183,8 @@ def think(
         blocked = error.kind == "blocked" and chatbot["blocked_text"]
         answer.text = blocked or chatbot["fallback_text"]
         return answer, error.reason
+    text, context["is_unknown"] = settle_unknown(answer.text)
+    answer.text = text or chatbot["fallback_text"]
     if context["has_knowledge"]:
         answer.text = context["knowledge"].close(answer.text)
     return answer, None
@@ -191,7 +194,12 @@ def look_up(knowledge: Knowledge, context: dict[str, Any], answer: Answer) -> st
     started = time.monotonic()
     passages = knowledge.look_up(context["waiting"], context["history"])
     ms = round((time.monotonic() - started) * 1000)
-    answer.steps.append({"kind": "knowledge", "name": "passages", "ms": ms})
+    step = {"kind": "knowledge", "name": "passages", "ms": ms}
+    if knowledge.nearest is not None:
+        step |= {"nearest": round(knowledge.nearest, 4), "is_known": bool(passages)}
+    if knowledge.unread:
+        step["error"] = knowledge.unread
+    answer.steps.append(step)
     return passages
 
 
@@ -262,14 +270,25 @@ def write(connection: Connection, turn: Turn, context: dict[str, Any], answer: A
                 },
             )
         connection.execute(turn_queries.STORE_GENERATED, values)
-        if knowledge := context.get("knowledge"):
+        knowledge = context.get("knowledge")
+        if knowledge:
             knowledge.store(turn.turn_id)
+        if context.get("is_unknown") and not conversation["is_handed_over"]:
+            keep_gap(connection, turn, context, knowledge)
         if error is not None:
             tried = [{"model": failure.model, "reason": failure.reason} for failure in answer.failures]
             details = {"reason": error, "tried": tried, **turn.parameters}
             raise_alert(connection, turn.organization_id, "model_failed", answer.model, details)
         report_keys(connection, turn, answer)
     return "handed_over" if conversation["is_handed_over"] else "generated"
+
+
+def keep_gap(connection: Connection, turn: Turn, context: dict[str, Any], knowledge: Knowledge | None) -> None:
+    """What the customer asked, for the tenant to see what is missing."""
+    keys = {name: turn.parameters[name] for name in ("organization_id", "conversation_id", "turn_id")}
+    question = question_of(context["waiting"], context["history"])
+    looked_up = (knowledge.vector, knowledge.nearest) if knowledge else ()
+    gaps.keep(connection, keys, context["chatbot"], question, *looked_up)
 
 
 def notice(connection: Connection, turn: Turn, context: dict[str, Any]) -> str:
@@ -289,6 +308,7 @@ def note_answer(context: dict[str, Any], answer: Answer, error: str | None) -> N
         steps=[f"{step['kind']} {step['ms']} ms" for step in answer.steps],
         tried=[f"{failure.model}: {failure.kind}" for failure in answer.failures],
         fallback=error is not None,
+        unknown=context.get("is_unknown", False),
     )
 
 

@@ -55,7 +55,7 @@ where organization_id = %(organization_id)s and id = %(conversation_id)s and lea
 #: What later steps need to know of the number and the chatbot: settings and paths of secrets.
 TURN_SETTINGS = """
 select n.phone_number_id, n.access_token_path, c.merge_seconds,
-       array_remove(array[c.model_resource_path, c.embedding_resource_path]
+       array_remove(array[c.model_resource_path, c.embedding_resource_path, c.reranker_resource_path]
          || array(select m ->> 'resource_path' from jsonb_array_elements(c.fallback_models) m), null) as model_resources
 from conversations v
 join whatsapp_numbers n on (n.organization_id, n.phone_number_id) = (v.organization_id, v.phone_number_id)
@@ -90,7 +90,8 @@ READ_TURN = "select generated_at from turns where organization_id = %(organizati
 READ_CHATBOT = """
 select id, name, language, persona, instructions, facts, fallback_text, blocked_text, quota_text, model_provider,
        model_name, model_resource_path, fallback_models, temperature, max_steps, max_seconds, max_tokens, max_cost,
-       embedding_model, embedding_dimensions, embedding_resource_path, cites_sources
+       embedding_model, embedding_dimensions, embedding_resource_path, cites_sources, knowledge_threshold,
+       reranker, reranker_model, reranker_resource_path
 from chatbots where organization_id = %(organization_id)s and id = %(chatbot_id)s
 """
 

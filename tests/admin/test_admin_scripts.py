@@ -143,12 +143,42 @@ def test_another_embedding_model_brings_its_key_and_its_length(office: Office) -
     assert office.call("save_chatbot", OPERATOR, operators, slug="bicis-ribera")[0] == 422, "it needs no key"
 
 
+def test_a_threshold_of_its_own_goes_with_the_embedding_model(office: Office) -> None:
+    def threshold() -> Any:
+        return office.rows("select knowledge_threshold from chatbots where slug = 'bicis-ribera'")[0].popitem()[1]
+
+    def save(**given: Any) -> int:
+        return office.call("save_chatbot", BICIS_KEY, given, slug="bicis-ribera")[0]
+
+    assert save(knowledge_threshold=0.82) == 200 and threshold() == 0.82
+    assert save(knowledge_threshold=1.2) == 422 and save(name="Bicis") == 200 and threshold() == 0.82
+    assert save(embedding_model="text-embedding-3-small") == 200 and threshold() is None, "another scale"
+    assert save(embedding_model="multilingual-e5-small", knowledge_threshold=0) == 200 and threshold() == 0
+
+
+def test_a_reranker_needs_what_it_works_with(office: Office) -> None:
+    def save(**given: Any) -> tuple[int, Any]:
+        return office.call("save_chatbot", OPERATOR, given | {"organization": "bicis-ribera"}, slug="bicis-ribera")
+
+    status, told = save(reranker="api", reranker_model="rerank-v3.5")
+    assert status == 422 and "reranker_resource_path" in told["error"]["message"]
+    mine = f"f/integrations/{BICIS}/rerank"
+    for path, expected in ((mine, 200), ("f/agent/rerank", 200), (f"f/integrations/{DENTAL}/rerank", 422)):
+        assert save(reranker="api", reranker_model="rerank-v3.5", reranker_resource_path=path)[0] == expected, path
+    status, told = save(reranker="model")
+    assert status == 422 and "demo" in told["error"]["message"]
+    assert save(reranker="model", model_provider="openai", model_name="gpt-5")[0] == 200
+    assert save(model_provider="demo")[0] == 422 and save(reranker="best")[0] == 422
+    assert save(reranker="none")[0] == 200
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"model_resource_path": "f/agent/other"},
         {"embedding_model": "text-embedding-3-small", "embedding_resource_path": "f/agent/other"},
         {"fallback_models": [{"provider": "openai", "name": "x", "resource_path": "f/agent/other"}]},
+        {"reranker": "api", "reranker_model": "m", "reranker_resource_path": "f/agent/other"},
     ],
 )
 def test_a_tenant_cannot_name_the_resource_of_somebody_elses_key(office: Office, given: dict) -> None:

@@ -74,6 +74,7 @@ def live_through_everything(platform) -> None:
         "insert into leads (organization_id, contact_id, chatbot_id, name, email, phone, company, need, answers, stage,"
         " stage_reason) values (%(organization_id)s, %(contact_id)s, %(chatbot_id)s, %(word)s, %(word)s, %(word)s,"
         " %(word)s, %(word)s, %(object)s, 'new', %(word)s)",
+        "update knowledge_gaps set embedding_model = 'm/3', embedding = '[1,2,3]' where turn_id = %(id)s",
         "insert into notifications (organization_id, kind, chatbot_id, conversation_id, turn_id, reason, error) values"
         " (%(organization_id)s, 'handover', %(chatbot_id)s, %(conversation_id)s, %(id)s, %(word)s, %(word)s)",
         "update outbox set body = %(word)s, error = jsonb_build_object('reason', %(word)s::text, 'code', 131026)"
@@ -148,8 +149,9 @@ def test_nothing_of_the_person_is_left_and_everything_that_counts_is(platform, o
     platform.converse("hello from somebody else")
     marks = (NUMBER, USER, NAME, WORD)
     places = {table for table, _ in everywhere(platform, *marks)}
-    assert places >= {"account_events", "contacts", "conversations", "leads", "messages", "notifications", "outbox",
-                      "system_alerts", "tool_effects", "tool_executions", "turns", "webhook_events"}  # fmt: skip
+    assert places >= {"account_events", "contacts", "conversations", "knowledge_gaps", "leads", "messages",
+                      "notifications", "outbox", "system_alerts", "tool_effects", "tool_executions", "turns",
+                      "webhook_events"}  # fmt: skip
     before = counts(platform)
     done = erase_person.main(SLUG, "+44 7700 900-123")
     assert done["state"] == "erased" and done["erased"]["contacts"] == 1 and done["erased"]["leads"] == 1
@@ -157,6 +159,8 @@ def test_nothing_of_the_person_is_left_and_everything_that_counts_is(platform, o
     assert everywhere(platform, *marks) == []
     assert counts(platform) == before
     assert ("contact", "hello from somebody else") in platform.said()
+    (gap,) = platform.rows("select distinct state, question, embedding::text from knowledge_gaps")
+    assert gap == {"state": "erased", "question": "[erased]", "embedding": None}
     steps = platform.rows("select steps from turns order by started_at limit 1")[0]["steps"]
     assert steps == [{"kind": "model", "name": "m", "ms": 7}]
     assert {"reply_uncertain", "reply_failed", "handover_not_told"}.isdisjoint(platform.alerts())

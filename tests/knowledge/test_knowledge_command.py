@@ -44,6 +44,17 @@ def test_a_document_that_fails_is_exit_status_1(stack: RunningStack, tmp_path: P
     knowledge(stack, "delete", source["id"])
 
 
+def test_a_question_without_an_answer_is_listed_until_it_is_dismissed(stack: RunningStack):
+    word = f"q{uuid4().hex[:6]}"
+    said = stack.dev("say", f"Is there a {word} swimming pool?", "--to", "harbour-dental").stdout
+    assert "I do not know that" in said and "speak to a person" in said and "[?]" not in said
+    (gap,) = [gap for gap in knowledge(stack, "gaps")["gaps"] if word in gap["questions"][0]["question"]]
+    assert gap["id"] in stack.dev("knowledge", *BOT, "gaps", "--limit", "200").stdout
+    assert knowledge(stack, "dismiss-gap", gap["id"])["questions"] == gap["count"]
+    assert gap["id"] in [gap["id"] for gap in knowledge(stack, "gaps", "--state", "dismissed")["gaps"]]
+    assert stack.dev("knowledge", *BOT, "dismiss-gap", gap["id"], check=False).returncode == 1
+
+
 def test_every_documented_command_exists():
     text = (ROOT / "docs" / "knowledge.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"^\./dev (.+)$", text, re.MULTILINE)

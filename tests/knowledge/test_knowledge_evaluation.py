@@ -7,6 +7,8 @@ import pytest
 
 from local import evaluation
 from local.cli import main
+from local.rerank_standin import RerankStandIn
+from local.standins import OpenAIStandIn
 
 
 def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -17,8 +19,46 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert all(set(target) == {"name", "goal", "value", "met"} for target in written["targets"])
     bikes = written["sets"]["bikes"]
     assert bikes["queries"] == 5 and bikes["ndcg@10"]["ranked"] > 0.8
+    assert list(bikes["rerankers"]) == ["none", "offline"]
+    assert bikes["rerankers"]["offline"]["ndcg@10"] == bikes["ndcg@10"]["ranked"]
+    assert len(written["unknown"]["mean"]) == len(written["unknown"]["thresholds"])
+    assert written["unknown"]["apart"]["bikes"]["elsewhere"] > 0.9
     shown = capsys.readouterr().out
+    assert "were not asked: --reader" in shown and "refused of what is elsewhere" in shown
     assert "bm25s" in shown and "0.82 would be good" in shown
+
+
+def test_what_a_reranker_brings_and_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    api, openai, report = RerankStandIn(), OpenAIStandIn(), tmp_path / "report.json"
+    monkeypatch.setenv("RERANK_API_KEY", api.resource["api_key"])
+    monkeypatch.setenv("RERANK_BASE_URL", api.resource["base_url"])
+    monkeypatch.setenv("OPENAI_API_KEY", openai.resource["api_key"])
+    monkeypatch.setenv("OPENAI_BASE_URL", openai.resource["base_url"])
+    openai.enqueue(openai.text("[2, 1]", prompt_tokens=7), openai.text("No."))
+    readers = ["--reader", "api:r-1", "--reader", "openai:m-1"]
+    main(["eval", "--json", str(report), "--limit", "2", "--cache", str(tmp_path / "vectors"), *readers])
+    measured = json.loads(report.read_text())["sets"]["bikes"]["rerankers"]
+    assert list(measured) == ["none", "offline", "api:r-1", "openai:m-1"]
+    assert len(api.history) == len(openai.history) == 2
+    assert measured["api:r-1"]["failed"] == 0 and measured["api:r-1"]["ms_p50"] > 0
+    assert measured["openai:m-1"]["failed"] == 1 and measured["openai:m-1"]["tokens"] > 3
+    assert "openai:m-1" in (shown := capsys.readouterr().out) and "m-1 answered no order" in shown
+    api.close()
+    openai.close()
+
+
+@pytest.mark.parametrize(
+    ("reader", "told"), [("api:x", "RERANK_BASE_URL"), ("openai", "api:MODEL"), ("gemini:x", "GEMINI_API_KEY")]
+)
+def test_a_reader_that_cannot_be_asked_is_said_before_the_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, reader: str, told: str
+):
+    for name in ("RERANK_API_KEY", "RERANK_BASE_URL", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["eval", "--reader", reader]) == 1
+    assert told in capsys.readouterr().err
 
 
 def test_each_tenant_of_a_set_has_its_own_passages(tmp_path: Path):

@@ -32,6 +32,7 @@ DATABASE_MODULES = {
     "f/knowledge/answering",
     "f/knowledge/crawling",
     "f/knowledge/crawls",
+    "f/knowledge/gaps",
     "f/knowledge/ingestion",
     "f/knowledge/library",
     "f/knowledge/retrieval",

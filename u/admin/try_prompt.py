@@ -24,7 +24,7 @@ from f.agent import queries as agent_queries
 from f.agent.chain import Budget, Chain
 from f.agent.loop import Answer, Limits, ModelError, Tool, run_loop
 from f.agent.models import build_links, model_list
-from f.agent.prompts import build_messages
+from f.agent.prompts import build_messages, settle_unknown
 from f.agent.tools import Offer, offers_of
 from f.lib import http
 from f.lib.database import Connection, connect, tenant
@@ -183,6 +183,7 @@ def think(
         run_loop(chain, messages, tools=tools, limits=limits, answer=answer)
     except ModelError as error:
         return answer, error.reason
+    answer.text, _ = settle_unknown(answer.text)
     return answer, None
 
 
