@@ -8,6 +8,7 @@ import pytest
 from office import (
     BICIS,
     BICIS_KEY,
+    DENTAL,
     DENTAL_KEY,
     NEW_BOT,
     NUMBER,
