@@ -8,13 +8,10 @@ computed once is kept beside, in EVAL_CACHE: the model needs longer than everyth
 import argparse
 import json
 import math
-import secrets
 import sqlite3
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,9 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
-from db import manage
 from f.knowledge import ingestion, retrieval
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.embeddings import Embedder, LocalEmbedder, Vector
@@ -32,9 +27,8 @@ from f.knowledge.extraction import read
 from f.knowledge.ingestion import Job
 from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
-from local import golden, knowledge
+from local import golden, knowledge, throwaway
 from local.install import ROOT
-from local.postgres import Cluster
 from local.settings import load
 
 LEGS = ("meaning", "words", "fused", "ranked")
@@ -364,35 +358,16 @@ def measure(options: argparse.Namespace, data_dir: Path) -> dict[str, Any]:
     sets = [] if options.scale else read_sets(options.sets, options.limit)
     cache = options.cache or data_dir / "evaluation.sqlite"
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with empty_database() as (superuser_url, owner_url, app):
+    with throwaway.database() as database:
         if options.scale:
             from local import scale  # needs numpy, which ./dev elsewhere does without
 
-            return scale.run(superuser_url, app, say, tenants=options.tenants, rows=options.rows)
-        return run(owner_url, app, sets, cache, say)
+            return scale.run(database.superuser_url, database.app, say, tenants=options.tenants, rows=options.rows)
+        return run(database.owner_url, database.app, sets, cache, say)
 
 
 def say(line: str) -> None:
     print(line, flush=True)
-
-
-@contextmanager
-def empty_database() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """A database with our schema for as long as the block lasts: the addresses of a superuser and the owner, app's
-    resource."""
-    with (
-        tempfile.TemporaryDirectory(prefix="millrace-eval-") as folder,
-        Cluster(Path(folder) / "postgres", durable=False) as cluster,
-    ):
-        words = {"owner": secrets.token_urlsafe(16), "app": secrets.token_urlsafe(16)}
-        with psycopg.connect(cluster.superuser_url, autocommit=True) as server:
-            server.execute("create role owner createrole createdb")
-            manage.set_passwords(server, {"owner": words["owner"]})
-        owner_url = cluster.url("evaluation", "owner", words["owner"])
-        manage.reset(owner_url, passwords={"app": words["app"]}, seeded=False)
-        app = {"host": "127.0.0.1", "port": cluster.port, "user": "app", "password": words["app"]}
-        app |= {"dbname": "evaluation", "sslmode": "disable"}
-        yield make_conninfo(cluster.superuser_url, dbname="evaluation"), owner_url, app
 
 
 def table(report: dict[str, Any]) -> str:

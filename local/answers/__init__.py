@@ -1,0 +1,1 @@
+"""Whole answers: golden questions asked of the product, and the replies judged. `./dev eval --answers`."""
