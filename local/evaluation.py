@@ -28,6 +28,7 @@ from f.knowledge.ingestion import Job
 from f.knowledge.languages import detect
 from f.lib.database import Connection, connect, tenant
 from local import golden, knowledge, throwaway
+from local.answers import run as answers
 from local.install import ROOT
 from local.settings import load
 
@@ -319,7 +320,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--questions", type=Path, metavar="FILE", help="instead: a tenant's golden questions, of a running chatbot"
     )
     knowledge.add_place(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="queries of each set (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="queries of each set or tenant (default: all)")
     parser.add_argument(
         "--scale", action="store_true", help="instead: many tenants of the same text, and a large table"
     )
@@ -327,10 +328,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="of --scale (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="vectors of earlier runs (default: in DATA_DIR)")
+    answers.add_arguments(parser)
 
 
 def main(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Exit status 1 when a target is missed."""
+    if options.answers:
+        return answers.main(options, environment)
     if options.questions:
         shelf = knowledge.Shelf(options, environment)
         report = golden.run(golden.read(options.questions), lambda question: shelf.search(question, golden.BEST))

@@ -95,7 +95,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 def run(questions: Sequence[Question], ask: Ask) -> dict[str, Any]:
     """The report on what is found, in the shape of `evaluation.run`: of the questions that a source answers and that
     can be asked by themselves. Raises QuestionsError when there are none."""
-    asked = []
+    asked: list[dict[str, Any]] = []
     times = []
     for question in questions:
         if not question.sources or question.before:

@@ -14,13 +14,15 @@ TOKEN = re.compile(
 )
 MONEY_FIRST = re.compile(r"([€£$])\s*(\d+(?:[.,]\d+)*)")
 CURRENCIES = {
-    "€": "eur", "euro": "eur", "euros": "eur", "eur": "eur", "£": "gbp", "pound": "gbp", "pounds": "gbp", "libra": "gbp",
-    "libras": "gbp", "pfund": "gbp", "gbp": "gbp", "$": "usd", "dollar": "usd", "dollars": "usd", "usd": "usd",
+    "€": "eur", "euro": "eur", "euros": "eur", "eur": "eur", "£": "gbp", "pound": "gbp", "pounds": "gbp",
+    "libra": "gbp", "libras": "gbp", "pfund": "gbp", "gbp": "gbp",
+    "$": "usd", "dollar": "usd", "dollars": "usd", "usd": "usd",
 }  # fmt: skip
 MONTHS = (
     "january enero januar janvier janeiro", "february febrero februar fevrier fevereiro", "march marzo marz mars marco",
     "april abril avril", "may mayo mai maio", "june junio juni juin junho", "july julio juli juillet julho",
-    "august agosto aout", "september septiembre setiembre septembre setembro", "october octubre oktober octobre outubro",
+    "august agosto aout", "september septiembre setiembre septembre setembro",
+    "october octubre oktober octobre outubro",
     "november noviembre novembre novembro", "december diciembre dezember decembre dezembro",
 )  # fmt: skip
 DAYS = (
@@ -38,7 +40,10 @@ UNITS = (
     " diecinueve veinte veintiuno veintidos veintitres veinticuatro veinticinco veintiseis veintisiete veintiocho"
     " veintinueve",
 )
-TENS = ("twenty thirty forty fifty sixty seventy eighty ninety", "_ treinta cuarenta cincuenta sesenta setenta ochenta noventa")
+TENS = (
+    "twenty thirty forty fifty sixty seventy eighty ninety",
+    "_ treinta cuarenta cincuenta sesenta setenta ochenta noventa",
+)
 HUNDREDS = "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos"
 SMALL = {word: number for listed in UNITS for number, word in enumerate(listed.split(), start=2)}
 LARGE = {word: 10 * number for listed in TENS for number, word in enumerate(listed.split(), start=2)}
@@ -133,7 +138,9 @@ def _spoken(words: list[str], at: int) -> tuple[int, int]:
             value, used = value * 100, used + 1
         elif word in LARGE and (value == 0 or (value >= 100 > LARGE[word] and value % 100 == 0)):
             value, used = value + LARGE[word], used + joined + 1
-        elif word in SMALL and (value == 0 or value % 100 == 0 or (value % 10 == 0 and value >= 20 and SMALL[word] < 10)):
+        elif word in SMALL and (
+            value == 0 or value % 100 == 0 or (value % 10 == 0 and value >= 20 and SMALL[word] < 10)
+        ):
             value, used = value + SMALL[word], used + joined + 1
         elif not used and word in ("a", "one") and words[here + 1 : here + 2] == ["hundred"]:
             value, used = 100, 2

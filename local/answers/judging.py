@@ -27,9 +27,11 @@ UNKNOWN = re.compile(
     r"|no information|(?:does not|doesn.?t) (?:say|mention)"
     r"|(?:can ?not|can.?t|could not|couldn.?t|unable to) (?:say|tell|find|confirm|answer|help you with that)"
     r"|no (?:lo )?se\b|no (?:lo )?(?:sabemos|encuentro|consta|figura|aparece)"
-    r"|no (?:tengo|tenemos|dispongo|disponemos) (?:de )?(?:es[ao] |ningun[a]? |la |mas )?(?:informacion|dato|respuesta|constancia)"
-    r"|no puedo (?:decir|confirmar|responder|ayudar)|desconozco|sin informacion|weiss (?:ich|es|das)?.{0,12}(?:nicht|leider)"
-    r"|keine (?:information|angabe|auskunft)|ne (?:le )?sais pas|n.?ai pas|pas d.information|nao (?:o )?sei|nao tenho"
+    r"|no (?:tengo|tenemos|dispongo|disponemos) (?:de )?(?:es[ao] |ningun[a]? |la |mas )?"
+    r"(?:informacion|dato|respuesta|constancia)"
+    r"|no puedo (?:decir|confirmar|responder|ayudar)|desconozco|sin informacion"
+    r"|weiss (?:ich|es|das)?.{0,12}(?:nicht|leider)|keine (?:information|angabe|auskunft)"
+    r"|ne (?:le )?sais pas|n.?ai pas|pas d.information|nao (?:o )?sei|nao tenho"
     r"|nie (?:wiem|mam)"
 )
 PERSON = re.compile(

@@ -27,6 +27,7 @@ from f.lib.api_auth import authenticate
 from f.lib.database import Connection, connect, tenant
 from f.whatsapp import generate_reply, load_context, send_reply
 from local import throwaway
+from local.answers import AnswersError
 from local.answers.judging import Call, Passage, Reply
 from local.credentials import key_hash
 
@@ -40,7 +41,8 @@ select tool_name, arguments, state, coalesce(result, error, '') as result from t
 where turn_id = %(turn_id)s order by started_at
 """
 READ_CITED = """
-select p.source_name, string_agg(array_to_string(c.headings, ' › ') || E'\\n' || c.body, E'\\n' order by c.position) as text
+select p.source_name,
+       string_agg(array_to_string(c.headings, ' › ') || E'\\n' || c.body, E'\\n' order by c.position) as text
 from answer_passages p
 join document_chunks c on (c.organization_id, c.source_id) = (p.organization_id, p.source_id)
   and c.position = any(p.positions)
@@ -57,10 +59,6 @@ update chatbots set model_provider = %(provider)s, model_name = %(name)s, model_
        fallback_models = %(fallback_models)s
 where id::text = %(chatbot_id)s
 """
-
-
-class AnswersError(Exception):
-    """The questions cannot be asked; the message says why."""
 
 
 class Product:
@@ -128,7 +126,8 @@ class Tenant:
         organization_id = self._row["organization_id"]
         key = key_hash(secrets.token_urlsafe(24))
         self._product.owner.execute(
-            "insert into api_keys (organization_id, name, key_prefix, key_hash, scopes) values (%s, 'eval', '-', %s, %s)",
+            "insert into api_keys (organization_id, name, key_prefix, key_hash, scopes)"
+            " values (%s, 'eval', '-', %s, %s)",
             [organization_id, key, [SCOPE]],
         )
         known = {}
@@ -213,9 +212,7 @@ class _Shelf(Library):
             publish_source.main(self.database, **job)
 
 
-def _shelf(
-    connection: Connection, key: str, organization_id: str, chatbot_id: str, database: dict[str, Any]
-) -> _Shelf:
+def _shelf(connection: Connection, key: str, organization_id: str, chatbot_id: str, database: dict[str, Any]) -> _Shelf:
     caller = authenticate(connection, {"key_hash": key})
     with tenant(connection, organization_id):
         values = {"organization_id": organization_id, "chatbot": chatbot_id}
