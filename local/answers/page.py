@@ -2,24 +2,22 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
-
-from local.answers.judging import CHECKS
-from local.golden import KINDS
 
 HERE = Path(__file__).parent
 
 #: How kinds and checks are called on the page.
 KIND_NAMES = {
-    "answerable": "one source answers",
-    "unanswerable": "nobody can know",
-    "two_sources": "two sources together",
-    "other_language": "in another language",
-    "typo": "misspelled",
-    "follow_up": "goes on from before",
-    "tool": "needs a tool",
+    "answerable": "One source answers it",
+    "unanswerable": "Nothing answers it",
+    "two_sources": "Two sources answer it",
+    "other_language": "In another language",
+    "typo": "Misspelled",
+    "follow_up": "Goes on from before",
+    "tool": "Needs a tool",
 }
 CHECK_NAMES = {
     "grounded": "Nothing invented",
@@ -35,7 +33,10 @@ def html(report: Mapping[str, Any]) -> str:
     """`report` as `report.build` makes it."""
     questions = report["questions"]
     right = sum(one["right"] for one in questions)
-    about = f"{len(questions)} questions to {len(report['tenants'])} tenants, {report['tokens']:,} tokens"
+    at = f"{datetime.fromisoformat(report['at']):%-d %B %Y, %H:%M %Z}"
+    about = f"Model {escape(report['model'])}, {report['tokens']:,} tokens, {report['seconds']:.0f} s, {at}"
+    missed = [target for target in report["targets"] if not target["met"]]
+    outcome = f"{len(missed)} of {len(report['targets'])} goals missed" if missed else "Every goal is met"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -48,15 +49,14 @@ def html(report: Mapping[str, Any]) -> str:
 <body>
 <header>
 <h1>Whole answers: {right} of {len(questions)} right</h1>
-<p class="quiet">Model {escape(report["model"])}. {about}, {report["seconds"]:g} s, {escape(report["at"])}</p>
+<p class="{"bad" if missed else "ok"}">{outcome}</p>
+<p class="quiet">{about}</p>
 </header>
 <section class="tenants">{"".join(_tenant(slug, report) for slug in report["tenants"])}</section>
 <h2>Kinds of questions</h2>
 {_kinds(report)}
 <h2>What was checked</h2>
 {_checks(report)}
-<h2>Targets</h2>
-{_targets(report)}
 <h2 id="questions">Every question</h2>
 {_filters(report)}
 <main>
@@ -69,8 +69,8 @@ def html(report: Mapping[str, Any]) -> str:
 
 
 def _tenant(slug: str, report: Mapping[str, Any]) -> str:
-    asked = sum(by[slug]["asked"] for by in report["kinds"].values())
-    right = sum(by[slug]["right"] for by in report["kinds"].values())
+    counts = [kind["tenants"][slug] for kind in report["kinds"].values()]
+    asked, right = (sum(count[name] for count in counts) for name in ("asked", "right"))
     share = round(100 * right / asked) if asked else 0
     return (
         f'<div class="card"><p>{escape(report["tenants"][slug])}</p>'
@@ -80,38 +80,34 @@ def _tenant(slug: str, report: Mapping[str, Any]) -> str:
 
 
 def _kinds(report: Mapping[str, Any]) -> str:
-    tenants = report["tenants"]
-    head = "".join(f'<th class="number">{escape(name)}</th>' for name in tenants.values())
-    rows = "".join(
-        f"<tr><th>{escape(KIND_NAMES[kind])}</th>"
-        + "".join(_pair(by[s]["right"], by[s]["asked"]) for s in tenants)
-        + "</tr>"
-        for kind, by in report["kinds"].items()
-    )
-    return _table(f"<th></th>{head}", rows)
+    head = "".join(f'<th class="number">{escape(name)}</th>' for name in report["tenants"].values())
+    rows = []
+    for kind, one in report["kinds"].items():
+        counts = one["tenants"].values()
+        pairs = "".join(_pair(count["right"], count["asked"]) for count in counts)
+        share = sum(count["right"] for count in counts) / sum(count["asked"] for count in counts)
+        rows.append(f"<tr><th>{escape(KIND_NAMES[kind])}</th>{pairs}{_reached(share, one['goal'])}</tr>")
+    return _table(f'<th></th>{head}<th class="number">Share</th><th class="number">Goal</th>', "".join(rows))
 
 
 def _checks(report: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th>{escape(CHECK_NAMES[check])}</th>{_pair(one['passed'], one['made'])}</tr>"
+        f"<tr><th>{escape(CHECK_NAMES[check])}</th>{_pair(one['passed'], one['made'])}"
+        f"{_reached(one['passed'] / one['made'], one['goal'])}</tr>"
         for check, one in report["checks"].items()
-        if one["made"]
     )
-    return _table('<th></th><th class="number">Replies</th>', rows)
+    head = "".join(f'<th class="number">{name}</th>' for name in ("Replies", "Share", "Goal"))
+    return _table(f"<th></th>{head}", rows)
 
 
 def _pair(part: int, whole: int) -> str:
     return f'<td class="number">{f"{part} of {whole}" if whole else "–"}</td>'
 
 
-def _targets(report: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f'<tr><th>{escape(one["name"])}</th><td class="number">{one["value"]:.0%}</td>'
-        f'<td class="number">{one["goal"]:.0%}</td><td class="{"ok" if one["met"] else "bad"}">'
-        f"{'met' if one['met'] else 'missed'}</td></tr>"
-        for one in report["targets"]
-    )
-    return _table('<th></th><th class="number">Reached</th><th class="number">Goal</th><th></th>', rows)
+def _reached(share: float, goal: float | None) -> str:
+    """Two cells: what was reached, coloured where there is a goal, and the goal."""
+    colour = "" if goal is None else " ok" if round(share, 4) >= goal else " bad"
+    return f'<td class="number{colour}">{share:.0%}</td><td class="number quiet">{f"{goal:.0%}" if goal else ""}</td>'
 
 
 def _table(head: str, rows: str) -> str:
@@ -125,11 +121,11 @@ def _filters(report: Mapping[str, Any]) -> str:
         listed = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options.items())
         return f'<select name="{name}" aria-label="{every}"><option value="">{every}</option>{listed}</select>'
 
-    failed = {check: f"Failed: {CHECK_NAMES[check].lower()}" for check in CHECKS if report["checks"][check]["made"]}
+    failed = {check: f"Failed: {CHECK_NAMES[check].lower()}" for check in report["checks"]}
     return (
         '<form class="filters" hidden>'
         + choice("tenant", "Every tenant", report["tenants"])
-        + choice("kind", "Every kind", {kind: KIND_NAMES[kind] for kind in KINDS})
+        + choice("kind", "Every kind", {kind: KIND_NAMES[kind] for kind in report["kinds"]})
         + choice("verdict", "Right and wrong", {"wrong": "Wrong only", "right": "Right only", **failed})
         + '<input type="search" name="words" placeholder="Words" aria-label="Words">'
         + '<span id="count" class="quiet" role="status"></span></form>'
@@ -145,10 +141,11 @@ def _question(one: Mapping[str, Any], tenants: Mapping[str, str]) -> str:
         if one["right"]
         else '<span class="mark bad" title="wrong">✗</span>'
     )
+    before = "".join(f'<span class="quiet">{escape(text)} › </span>' for text in one["before"])
     return (
         f'<details class="asked card" data-tenant="{escape(one["tenant"])}" data-kind="{one["kind"]}"'
         f' data-verdict="{verdict}" data-failed="{" ".join(failed)}">'
-        f"<summary>{mark}<span><span>{escape(one['question'])}</span>"
+        f"<summary>{mark}<span>{before}<span>{escape(one['question'])}</span>"
         f'<span class="tags quiet"><span>{escape(tenants[one["tenant"]])}</span>'
         f"<span>{escape(KIND_NAMES[one['kind']])}</span></span>"
         f'<span class="tags">{why}</span></span></summary>'

@@ -112,7 +112,8 @@ def _ask_all(
         verdict = judge(question, reply)
         asked.append(Asked(folder.name, question, reply, verdict))
         end = "right" if verdict.is_right else f"WRONG: {'; '.join(verdict.reasons)}"
-        print(f"{number:>3}/{len(questions)} {question.kind:14} {question.question}  {end}", flush=True)
+        said = " › ".join([*question.before, question.question])
+        print(f"{number:>3}/{len(questions)} {question.kind:14} {said}  {end}", flush=True)
     return tenant.name
 
 
