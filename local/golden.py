@@ -70,6 +70,8 @@ def read(file: Path) -> list[Question]:
 
 
 def _question(line: dict[str, Any]) -> Question:
+    if not isinstance(line, dict):
+        raise TypeError("it is no object")
     kind = line.get("kind", KINDS[0])
     if kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}")

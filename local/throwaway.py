@@ -76,19 +76,21 @@ def tool_servers(database_url: str) -> Iterator[dict[str, str]]:
     key = secrets.token_urlsafe(32)
     resource = {"signing_key": key}
     with ExitStack() as running, tempfile.TemporaryDirectory(prefix="millrace-tools-") as folder:
+        processes = {}
         for name, variable in TOOL_SERVERS.items():
             port = free_port()
             own = {"DATABASE_URL": database_url, "MCP_SIGNING_KEY": key, variable: str(port), "PYTHONPATH": str(ROOT)}
             log = Path(folder) / f"{name}.log"
             with log.open("ab") as file:
                 command = [sys.executable, "-m", f"mcp_servers.{name}"]
-                process = spawn(command, log=file, environment={**os.environ, **own}, directory=ROOT)
-            running.callback(stop, process)
+                processes[name] = spawn(command, log=file, environment={**os.environ, **own}, directory=ROOT)
+            running.callback(stop, processes[name])
             resource[name] = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
+        for name, process in processes.items():
             while not answers(f"{resource[name]}/health"):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise StackError(f"{name} does not start:\n{tail(log)}")
+                    raise StackError(f"{name} does not start:\n{tail(Path(folder) / f'{name}.log')}")
                 time.sleep(0.05)
         yield resource
 

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = []
+# ///
 """How the demo model finds what fits a question: words that the question and a fact or a passage have in common. Pure.
 
 It knows no meaning. Words are compared by how they begin; rare ones weigh more; what a question asks for (a price, a

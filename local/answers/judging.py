@@ -2,14 +2,15 @@
 
 - grounded: each figure of the reply (number, time, date, day) and each name (a word with a capital inside a sentence,
   an address of the web or of mail) stands in what the bot had to go by: the passages that it cited, the results of its
-  tools, the settings of the chatbot, the customer's own words. Names are not looked at in German, where every noun has
-  a capital. That a sentence says of a figure what its source says is not checked.
+  tools, the settings of the chatbot, what was said before in the conversation. Names are not looked at in German, where
+  every noun has a capital. That a sentence says of a figure what its source says is not checked.
 - cited: the sources that answer are among those that the reply cites; not asked for where the chatbot's settings alone
   have all that is expected, since settings are no source.
 - facts: what the golden set expects is in the reply, figures in whatever form.
 - refused (for what nobody can know): the reply says that it does not know, and is grounded; offered: it also offers a
   person, in words or by the tool contact_owner.
 - tool: the tool was called, did its work, and got the arguments that matter.
+- answered: only where no model answered, with the reason.
 """
 
 import re
@@ -40,6 +41,9 @@ PERSON = re.compile(
 )
 HANDS_OVER = "contact_owner"
 
+#: States of a call whose tool has answered, if only that it will not.
+ANSWERED = ("succeeded", "refused")
+
 ADDRESS = re.compile(r"https?://\S+|www\.\S+|[^\s@<>(),;:]+@[^\s@<>(),;:]+\.\w+")
 SENTENCE = re.compile(r"(?<=[.!?:…])[\s*_\"'»)]+|\n+|[¿¡«\"“(]|(?:^|\s)[-•*–—·|]\s")
 NAME = re.compile(r"[^\W\d_][\w’'-]*")
@@ -50,7 +54,7 @@ SAME_BEGIN = 5
 #: Written with a capital, and no names.
 NO_NAMES = frozenset("i i'm i'd i'll i've ok sr sra dr mr mrs ms vd ud".split())
 
-CHECKS = ("grounded", "cited", "facts", "refused", "offered", "tool")
+CHECKS = ("answered", "grounded", "cited", "facts", "refused", "offered", "tool")
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a question. `settings` are the chatbot's own words (name, persona, facts), `said` all that the
-    customer wrote, `error` why the model did not answer."""
+    """What came of a question. `settings` are the chatbot's own words (name, persona, facts), `said` the
+    conversation up to it, `error` why the model did not answer."""
 
     text: str
     cited: Sequence[Passage] = ()
@@ -114,7 +118,7 @@ def judge(question: Question, reply: Reply) -> Verdict:
     if question.tool:
         checks["tool"] = not_called(question.tool, reply.calls)
     if reply.error:
-        checks |= {name: f"the model did not answer: {reply.error}" for name in list(checks)[:1]}
+        checks["answered"] = f"no answer: {reply.error}"
     return Verdict(checks)
 
 
@@ -123,10 +127,9 @@ def invented(reply: Reply) -> str:
     known = "\n".join(
         [reply.settings, reply.said]
         + [f"{passage.source}\n{passage.text}" for passage in reply.cited]
-        + [call.result for call in reply.calls if call.state == "succeeded"]
+        + [call.result for call in reply.calls if call.state in ANSWERED]
     )
     begins = {word[:SAME_BEGIN] for word in NAME.findall(fold(known))}
-    # A sum, a price: 2370 for 2370.0 and the like is the same figure already.
     strange = sorted(figures(reply.text) - figures(known))
     strange += [name for name in names_in(reply.text) if not _is_known(fold(name), fold(known), begins)]
     return f"in none of what it had to go by: {', '.join(dict.fromkeys(strange))}" if strange else ""

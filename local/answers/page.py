@@ -20,6 +20,7 @@ KIND_NAMES = {
     "tool": "Needs a tool",
 }
 CHECK_NAMES = {
+    "answered": "A model answered",
     "grounded": "Nothing invented",
     "cited": "Right sources cited",
     "facts": "Says what is expected",
@@ -74,7 +75,7 @@ def _tenant(slug: str, report: Mapping[str, Any]) -> str:
     share = round(100 * right / asked) if asked else 0
     return (
         f'<div class="card"><p>{escape(report["tenants"][slug])}</p>'
-        f'<p class="share">{share} % <small>{right} of {asked} right</small></p>'
+        f'<p class="share">{share}% <small>{right} of {asked} right</small></p>'
         f'<div class="bar"><i style="width: {share}%"></i></div></div>'
     )
 

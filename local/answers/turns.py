@@ -130,12 +130,12 @@ class Tenant:
             " values (%s, 'eval', '-', %s, %s)",
             [organization_id, key, [SCOPE]],
         )
+        if unknown := [file.name for file in files if not is_readable(file.name, "")]:
+            raise AnswersError(f"this type cannot be read: {', '.join(unknown)}")
         known = {}
         with self._product.steps(), connect(self._product.database.app) as connection:
             shelf = _shelf(connection, key, organization_id, self._row["chatbot_id"], self._product.database.app)
             for file in files:
-                if not is_readable(file.name, ""):
-                    raise AnswersError(f"{file}: this type cannot be read")
                 source = shelf.add("file", file.name, data=file.read_bytes())
                 if source["state"] != "ready":
                     raise AnswersError(f"{file}: {source['state']}, {source['error']}")
@@ -145,9 +145,10 @@ class Tenant:
     def ask(self, questions: Sequence[str]) -> Reply:
         """What a new customer gets for the last of `questions`, after the others have been answered."""
         person = f"34{uuid4().int % 10**9:09}"
-        reply = Reply("")
+        reply, said = Reply(""), ""
         for number, text in enumerate(questions):
-            reply = self._turn(person, text, number, "\n".join(questions[: number + 1]))
+            said = f"{said}\n{reply.text}\n{text}"
+            reply = self._turn(person, text, number, said)
         return reply
 
     def _turn(self, person: str, text: str, number: int, said: str) -> Reply:
