@@ -67,7 +67,8 @@ ASKING = frozenset(
 )
 NEXT_QUESTION = re.compile(
     r"(?<=\?)\s+|,?\s+(?:and|y|und|et)\s+(?=(?:on |in |at |hasta |en |a )?"
-    r"(?:how|what|which|who|when|where|does|do|is|can|cu[aá]nt\w*|qu[eé]|cu[aá]l\w*|qui[eé]n|cu[aá]ndo|d[oó]nde|c[oó]mo|wie|was|wann|wo|combien|quand)\b)",
+    r"(?:how|what|which|who|when|where|does|do|is|can|cu[aá]nt\w*|qu[eé]|cu[aá]l\w*|qui[eé]n|cu[aá]ndo|d[oó]nde|c[oó]mo"
+    r"|wie|was|wann|wo|combien|quand)\b)",
     re.IGNORECASE,
 )
 
