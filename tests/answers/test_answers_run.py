@@ -1,16 +1,18 @@
 """Questions asked of the real steps. One test takes seconds: it starts the tool servers and loads the local model."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
-from systems import Database
+from systems import ROOT, Database
 
 from local import golden, throwaway
 from local.answers import AnswersError, run
 from local.answers.judging import judge
 from local.answers.turns import Product
-from local.cli import main
+from local.cli import build_parser, main
 from local.golden import Question
 
 GOLDEN = run.GOLDEN
@@ -86,6 +88,14 @@ def test_what_cannot_be_asked_is_told_in_a_line(
     monkeypatch.setenv("OPENAI_API_KEY", "")
     assert main(["eval", "--answers", *words]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_every_documented_command_exists():
+    commands = re.findall(r"^\./dev (.+)$", (ROOT / "docs" / "answers.md").read_text(), re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        _, rest = build_parser().parse_known_args(shlex.split(command))
+        assert rest == [], command
 
 
 def test_models_and_their_resources():
