@@ -114,9 +114,9 @@ def answers_to(asked: Sequence[str], before: str, candidates: Sequence[Candidate
 def best(question: str, before: str, candidates: Sequence[Candidate]) -> list[str]:
     """The best passage, or at most two facts that are nearly as good as each other."""
     known = Counter(stem for candidate in candidates for stem in candidate.stems | candidate.about)
-    spoken = _put_right(weighty(question), known)
+    spoken = _put_right(spoken_of(question), known)
     wanted = {stem(word) for word in spoken if word not in ASKING | _PRICES}
-    earlier = {stem(word) for word in weighty(before) if word not in ASKING | _PRICES}
+    earlier = {stem(word) for word in spoken_of(before) if word not in ASKING | _PRICES}
     is_price = bool(set(spoken) & _PRICES)
     if not wanted and not set(spoken) & _ALL_TOPICS - _PRICES:
         wanted, earlier = earlier, set()
@@ -202,9 +202,14 @@ def shorten(sentences: Sequence[str]) -> str:
     return text
 
 
-def weighty(text: str) -> list[str]:
+def spoken_of(text: str) -> list[str]:
     """The words that say something."""
     return [word for word in words(text) if word not in STOP_WORDS | GREETINGS]
+
+
+def weighty(text: str) -> set[str]:
+    """The words that say something, as stems."""
+    return {stem(word) for word in spoken_of(text)}
 
 
 def stems_of(text: str) -> frozenset[str]:

@@ -92,7 +92,7 @@ class DemoModel:
         latest = takewhile(lambda message: message.role == "user", reversed(exchange))
         asked = [message.content for message in latest][::-1]
         earlier = (message.content for message in exchange[: len(exchange) - len(asked)] if message.role == "user")
-        before = list(earlier)[-1:]
+        before = next(reversed(list(earlier)), "")
         may_call = allowance.may_call and not results
         calls = (
             tool_calls([re.sub(r"\[[^]]*\]", "", text) for text in asked], {tool.name for tool in tools})
@@ -102,7 +102,7 @@ class DemoModel:
         if results:
             text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
         else:
-            text = "" if calls else reply(prompt, asked, *before)
+            text = "" if calls else reply(prompt, asked, before)
         return Completion(text, self.name, sum(tokens(m.content) for m in messages), tokens(text), calls)
 
 
