@@ -1,4 +1,4 @@
-"""What a measurement runs on and nobody misses afterwards: an empty database, tool servers, a WhatsApp that takes all.
+"""What a measurement runs on and nobody misses afterwards: a database, tool servers, a server that takes all.
 
 Everything listens on 127.0.0.1, on free ports, and ends with the block.
 """
@@ -96,13 +96,13 @@ def tool_servers(database_url: str) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def whatsapp() -> Iterator[dict[str, str]]:
-    """A Cloud API that takes every message: what the resource f/whatsapp/cloud_api holds."""
+def takes_all() -> Iterator[str]:
+    """The address of a server that takes whatever is posted: messages as WhatsApp does, runs as Windmill does."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _TakesAll)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield {"base_url": f"http://127.0.0.1:{server.server_port}", "version": "v24.0"}
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -1,7 +1,7 @@
 """The product, asked: a demo tenant's documents ingested, each question a message that goes the way of any other.
 
 Runs the flows' own steps (f/knowledge/ingest_source, f/whatsapp/webhook_processor) in this process, one after the
-other, on what local/throwaway.py gives: a seeded database, our tool servers as processes, a WhatsApp that takes all.
+other, on what local/throwaway.py gives: a seeded database, our tool servers as processes, a server that takes all.
 What the steps log goes to `log`.
 """
 
@@ -24,7 +24,7 @@ from f.knowledge import embed_chunks, publish_source, queries, read_source
 from f.knowledge.library import SCOPE, Library
 from f.knowledge.uploads import is_readable
 from f.lib.api_auth import authenticate
-from f.lib.database import Connection, connect, tenant
+from f.lib.database import connect, tenant
 from f.whatsapp import generate_reply, load_context, send_reply
 from local import throwaway
 from local.answers import AnswersError
@@ -68,13 +68,13 @@ class Product:
         self,
         database: throwaway.Database,
         tool_servers: dict[str, str],
-        whatsapp: dict[str, str],
+        outside: str,
         resources: Mapping[str, Any],
         log: TextIO,
     ) -> None:
         self.database = database
         self._tool_servers = tool_servers
-        self._whatsapp = whatsapp
+        self._outside = outside
         self._resources = dict(resources)
         self._log = log
         self.owner = psycopg.connect(database.owner_url, autocommit=True, row_factory=dict_row)
@@ -91,6 +91,8 @@ class Product:
     def steps(self) -> Iterator[None]:
         """What a step logs is not for the reader of the report; where one fails it is in the error."""
         begin = self._log.tell()
+        # Runs are queued at nobody's: the steps are run here.
+        os.environ |= {"BASE_INTERNAL_URL": self._outside, "WM_TOKEN": "-", "WM_WORKSPACE": "-"}
         try:
             with redirect_stdout(self._log):
                 yield
@@ -101,10 +103,18 @@ class Product:
 
     def answer(self, turn: dict[str, Any]) -> None:
         """Steps 2 and 3 of the flow."""
+        whatsapp = {"base_url": self._outside, "version": "v24.0"}
         generate_reply.main(
-            self.database.app, turn, self._whatsapp, "token", models=self._resources, tool_servers=self._tool_servers
+            self.database.app, turn, whatsapp, "token", models=self._resources, tool_servers=self._tool_servers
         )
-        send_reply.main(self.database.app, turn, self._whatsapp, "token")
+        send_reply.main(self.database.app, turn, whatsapp, "token")
+
+    def ingest(self, job: dict[str, Any]) -> None:
+        """The steps of the flow of ingestion, as far as they go."""
+        if read_source.main(self.database.app, **job)["state"] != "staged":
+            return
+        if embed_chunks.main(self.database.app, **job)["state"] == "embedded":
+            publish_source.main(self.database.app, **job)
 
 
 class Tenant:
@@ -134,9 +144,15 @@ class Tenant:
             raise AnswersError(f"this type cannot be read: {', '.join(unknown)}")
         known = {}
         with self._product.steps(), connect(self._product.database.app) as connection:
-            shelf = _shelf(connection, key, organization_id, self._row["chatbot_id"], self._product.database.app)
+            with tenant(connection, organization_id):
+                keys = {"organization_id": organization_id, "chatbot": self._row["chatbot_id"]}
+                chatbot = connection.execute(queries.FIND_CHATBOT, keys).fetchone()
+            assert chatbot is not None
+            library = Library(connection, authenticate(connection, {"key_hash": key}), chatbot)
             for file in files:
-                source = shelf.add("file", file.name, data=file.read_bytes())
+                added = library.add("file", file.name, data=file.read_bytes())
+                self._product.ingest({"organization_id": organization_id, "source_id": added["id"], "version": 1})
+                source = library.show(added["id"])
                 if source["state"] != "ready":
                     raise AnswersError(f"{file}: {source['state']}, {source['error']}")
                 known[file.name] = source["chunks"]
@@ -195,43 +211,14 @@ class Tenant:
         )
 
 
-class _Shelf(Library):
-    """The library as its routes have it, but that the flow's steps run here and now."""
-
-    database: dict[str, Any]
-
-    def start(self, source_id: str) -> None:
-        with tenant(self.connection, self.organization_id):
-            values = {**self.keys, "source_id": source_id}
-            source = self.connection.execute(queries.COUNT_ATTEMPT, values).fetchone()
-        if source is None:
-            return
-        job = {"organization_id": self.organization_id, "source_id": source_id, "version": source["wanted_version"]}
-        if read_source.main(self.database, **job)["state"] != "staged":
-            return
-        if embed_chunks.main(self.database, **job)["state"] == "embedded":
-            publish_source.main(self.database, **job)
-
-
-def _shelf(connection: Connection, key: str, organization_id: str, chatbot_id: str, database: dict[str, Any]) -> _Shelf:
-    caller = authenticate(connection, {"key_hash": key})
-    with tenant(connection, organization_id):
-        values = {"organization_id": organization_id, "chatbot": chatbot_id}
-        chatbot = connection.execute(queries.FIND_CHATBOT, values).fetchone()
-    assert chatbot is not None
-    shelf = _Shelf(connection, caller, chatbot)
-    shelf.database = database
-    return shelf
-
-
 @contextmanager
 def product(resources: Mapping[str, Any], log: TextIO) -> Iterator[Product]:
     """An installation with the demo tenants, for as long as the block lasts. Raises StackError."""
     with (
         throwaway.database(seeded=True) as database,
         throwaway.tool_servers(database.app_url) as tool_servers,
-        throwaway.whatsapp() as whatsapp,
+        throwaway.takes_all() as outside,
     ):
-        made = Product(database, tool_servers, whatsapp, resources, log)
+        made = Product(database, tool_servers, outside, resources, log)
         with made.owner:
             yield made

@@ -34,9 +34,9 @@ def test_a_tenant_learns_and_is_asked(seeded_database: Database, tmp_path: Path)
     with (
         (tmp_path / "steps.log").open("w+") as log,
         throwaway.tool_servers(database.app_url) as servers,
-        throwaway.whatsapp() as whatsapp,
+        throwaway.takes_all() as outside,
     ):
-        product = Product(database, servers, whatsapp, {}, log)
+        product = Product(database, servers, outside, {}, log)
         with product.owner:
             tenant = product.tenant("harbour-dental")
             tenant.use(run.DEMO)
