@@ -16,6 +16,7 @@ from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.extraction import extract
 from f.lib.caller_tokens import sign
 from local import admin, api, bootstrap, control, database, evaluation, golden, knowledge, metadata, push, readers, say
+from local.answers import AnswersError
 from local.credentials import Credentials
 from local.install import ROOT, InstallError, uv, wmill
 from local.postgres_files import ClusterError, packaged_binaries
@@ -38,6 +39,7 @@ EXPECTED = (
     say.SayError,
     evaluation.EvaluationError,
     golden.QuestionsError,
+    AnswersError,
     readers.ReaderError,
     admin.AdminError,
     api.CallError,
@@ -108,7 +110,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--all", action="store_true", help="the slow tests as well"
     )
     evaluation.add_arguments(
-        verb("eval", _eval, "how well the knowledge finds what it was told; 1 when a target is missed")
+        verb(
+            "eval",
+            _eval,
+            "how well the knowledge finds what it was told, and the bots answer; 1 when a target is missed",
+        )
     )
     _add_chaos(verb("chaos", _chaos, "break the system on purpose and report which promises it keeps"))
     verb("check", _check, "format, lint, types, wmill lint, metadata, structure, secrets")

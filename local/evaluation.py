@@ -9,12 +9,9 @@ EVAL_CACHE: the model needs longer than everything else.
 import argparse
 import json
 import math
-import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -23,19 +20,17 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
-from db import manage
 from f.knowledge import ingestion, retrieval
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.embeddings import Embedder, LocalEmbedder
 from f.knowledge.extraction import read
 from f.knowledge.ingestion import Job
 from f.lib.database import Connection, connect, tenant
-from local import golden, knowledge, readers, unknown
+from local import golden, knowledge, readers, throwaway, unknown
+from local.answers import run as answers
 from local.eval_sets import Cached, EvaluationError, Set, by_tenant, language_of, read_sets, spread
 from local.install import ROOT
-from local.postgres import Cluster
 from local.readers import Measured, figures
 from local.settings import load
 
@@ -290,7 +285,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a re-ranker besides: api:MODEL, openai:MODEL or gemini:MODEL, with its key in the environment"
         " (RERANK_API_KEY and RERANK_BASE_URL, OPENAI_API_KEY, GEMINI_API_KEY); may be given again",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="queries of each set (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="queries of each set or tenant (default: all)")
     parser.add_argument(
         "--scale", action="store_true", help="instead: many tenants of the same text, and a large table"
     )
@@ -298,10 +293,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="of --scale (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="vectors of earlier runs (default: in DATA_DIR)")
+    answers.add_arguments(parser)
 
 
 def main(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Exit status 1 when a target is missed."""
+    if options.answers:
+        return answers.main(options, environment)
     if options.questions:
         shelf = knowledge.Shelf(options, environment)
         report = golden.run(golden.read(options.questions), lambda question: shelf.search(question, golden.BEST))
@@ -332,35 +330,16 @@ def measure(options: argparse.Namespace, environment: Mapping[str, str]) -> dict
         make()  # what cannot be asked is said before the work begins
     cache = options.cache or load(environment).data_dir / "evaluation.sqlite"
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with empty_database() as (superuser_url, owner_url, app):
+    with throwaway.database() as database:
         if options.scale:
             from local import scale  # needs numpy, which ./dev elsewhere does without
 
-            return scale.run(superuser_url, app, say, tenants=options.tenants, rows=options.rows)
-        return run(owner_url, app, sets, cache, say, asked)
+            return scale.run(database.superuser_url, database.app, say, tenants=options.tenants, rows=options.rows)
+        return run(database.owner_url, database.app, sets, cache, say, asked)
 
 
 def say(line: str) -> None:
     print(line, flush=True)
-
-
-@contextmanager
-def empty_database() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """A database with our schema for as long as the block lasts: the addresses of a superuser and the owner, app's
-    resource."""
-    with (
-        tempfile.TemporaryDirectory(prefix="millrace-eval-") as folder,
-        Cluster(Path(folder) / "postgres", durable=False) as cluster,
-    ):
-        words = {"owner": secrets.token_urlsafe(16), "app": secrets.token_urlsafe(16)}
-        with psycopg.connect(cluster.superuser_url, autocommit=True) as server:
-            server.execute("create role owner createrole createdb")
-            manage.set_passwords(server, {"owner": words["owner"]})
-        owner_url = cluster.url("evaluation", "owner", words["owner"])
-        manage.reset(owner_url, passwords={"app": words["app"]}, seeded=False)
-        app = {"host": "127.0.0.1", "port": cluster.port, "user": "app", "password": words["app"]}
-        app |= {"dbname": "evaluation", "sslmode": "disable"}
-        yield make_conninfo(cluster.superuser_url, dbname="evaluation"), owner_url, app
 
 
 def table(report: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ With nothing enqueued it orders by how many of the question's words a document h
 
 from http.server import BaseHTTPRequestHandler
 
-from f.agent.demo_model import weighty
+from f.agent.demo_lookup import weighty
 from local.standins import KEY, Body, Reaction, StandIn, json_reply
 
 

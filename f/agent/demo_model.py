@@ -13,38 +13,13 @@ the real thing. It looks words up; it does not understand.
 
 import json
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence, Set
 from itertools import takewhile
-from math import log
 from typing import Any
 
+from f.agent.demo_lookup import answers_to, facts_of, passages_of, weighty, words
 from f.agent.loop import Allowance, Completion, Message, Tool, ToolCall
 from f.agent.prompts import PERSON, UNKNOWN
-
-#: Words that customers use, by the topic of a fact that they ask for (en, es, de, fr, pt).
-TOPIC_WORDS = {
-    "hours": "hours open opening close closed closing when today tomorrow saturday sunday weekend time schedule late "
-    "horario horarios abierto abren abrir abre cierra cierran cerrado cuando hora horas sabado domingo manana hoy "
-    "geoffnet offnungszeiten wann uhr heures ouvert ouverture horaires aberto abre fecha quando",
-    "address": "where address location located street directions find map parking park metro bus "
-    "donde direccion ubicacion calle llegar estais encuentran aparcar aparcamiento mapa "
-    "wo adresse strasse parken ou adresse rue onde endereco morada",
-    "prices": "price prices cost costs much fee fees charge expensive cheap rate euro dollar pounds "
-    "precio precios cuesta cuestan cuanto vale valen tarifa tarifas coste caro barato euros "
-    "preis preise kostet kosten teuer prix combien coute tarif preco precos custa quanto",
-    "booking": "book booking appointment appointments reserve reservation schedule visit slot cancel reschedule "
-    "cita citas reservar reserva pedir turno cancelar anular termin buchen rendez vous reserver marcar consulta",
-    "payment": "pay payment card cash visa mastercard instalments finance insurance invoice "
-    "pagar pago pagos tarjeta efectivo bizum plazos factura zahlen karte bar payer carte pagamento cartao",
-    "contact": "phone call telephone number email mail contact speak human person someone talk staff "
-    "telefono llamar numero correo contacto hablar persona humano alguien "
-    "telefon anrufen mensch telephone appeler parler telefone falar pessoa",
-    "emergency": "emergency urgent pain hurts broken bleeding swollen urgencia urgente dolor notfall urgence",
-    "delivery": "deliver delivery pickup shipping collect envio entrega domicilio recoger lieferung livraison",
-    "guarantee": "warranty guarantee return refund garantia devolucion devolver garantie",
-}
 
 #: By language: to a greeting, to thanks, to what is not in the facts, to what it cannot see or hear, to anything else
 #: that is no question, such as a location.
@@ -85,22 +60,10 @@ PHRASES = {
 MEDIA = re.compile(r'\[(?:image|video|audio|voice message|document|sticker)(?: "[^"\]]*")?(?:: ([^]]*))?\]')
 SENT = re.compile(r"\[(?:location|contacts?|order|filled in a form)\b[^]]*\]")
 
-GREETINGS = frozenset("hello hi hey hola buenas buenos dias tardes noches good morning afternoon evening hallo bonjour "
-                      "ola salut moin guten tag start".split())  # fmt: skip
 THANKS = frozenset("thanks thank thx ty gracias danke merci obrigado obrigada vale ok okay perfecto great".split())
 
 #: What says nothing that could be answered.
 SMALL_TALK = frozenset("yes no nope si bye goodbye fine great nice ja nein oui non sim nao adios chao tschuss".split())
-
-#: Words without weight, so that "what is the …" finds nothing by itself.
-STOP_WORDS = frozenset(
-    "a an and are as at be by can could do does for from have how i in is it me my of on or our please tell that the "
-    "there this to us we what which who will with would you your much many about need want like get "
-    "al con cual cuales de del el en es esta este hay la las lo los me mi para por puedo puede que quiero se ser si "
-    "su sus tengo teneis tienen tiene un una uno y yo the der die das ein eine ist sind ich sie und "
-    "le les des est et je vous".split()
-)
-
 
 #: What it says of a tool's result: a person comes, a lead is kept, something was refused.
 TOOL_PHRASES = {
@@ -123,8 +86,15 @@ OFFERS = {
 
 EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+[^\s@<>,;:.!?]")
 NAMED = re.compile(r"(?:my name is|i am|i'm|me llamo|mi nombre es|soy)\s+([^\W\d_][^\d,.;:!?@\n]*)", re.IGNORECASE)
-PEOPLE = frozenset("person human someone staff persona humano alguien mensch menschen personne pessoa".split())
-SPEAK = frozenset("speak talk call contact hablar contactar llamar sprechen parler falar".split())
+#: Of units: money is none.
+NUMBER = re.compile(
+    r"(?<![\w.,£$€])[0-9]{1,12}(?![\w.,]*[0-9])(?!\s*(?:€|£|\$|euro|eur\b|pound|dollar))", re.IGNORECASE
+)
+PEOPLE = frozenset(
+    "person human someone staff manager persona humano alguien encargado encargada mensch menschen personne "
+    "pessoa".split()
+)
+SPEAK = frozenset("speak talk call contact hablar contactar llamar llame llamen llamad sprechen parler falar".split())
 PRICE = frozenset("price prices cost costs much quote precio precios cuesta cuestan cuanto presupuesto preis".split())
 
 
@@ -137,6 +107,8 @@ class DemoModel:
         exchange = messages[1 : -len(results) - 1] if results else messages[1:]
         latest = takewhile(lambda message: message.role == "user", reversed(exchange))
         asked = [message.content for message in latest][::-1]
+        earlier = (message.content for message in exchange[: len(exchange) - len(asked)] if message.role == "user")
+        before = next(reversed(list(earlier)), "")
         may_call = allowance.may_call and not results
         calls = (
             tool_calls([re.sub(r"\[[^]]*\]", "", text) for text in asked], {tool.name for tool in tools})
@@ -146,7 +118,7 @@ class DemoModel:
         if results:
             text = "\n\n".join(describe(result.content, language_of(prompt)) for result in results)
         else:
-            text = "" if calls else reply(prompt, asked, any(tool.name == PERSON for tool in tools))
+            text = "" if calls else reply(prompt, asked, before, any(tool.name == PERSON for tool in tools))
         return Completion(text, self.name, sum(tokens(m.content) for m in messages), tokens(text), calls)
 
 
@@ -155,7 +127,7 @@ def tool_calls(asked: Sequence[str], tools: Set[str]) -> tuple[ToolCall, ...]:
     calls: list[tuple[str, dict[str, Any]]] = []
     for text in asked:
         said = set(words(text))
-        number = re.search(r"(?<![\w.,])[0-9]{1,12}(?![\w.,]*[0-9])", text)
+        number = re.search(NUMBER, text)
         email, name = EMAIL.search(text), NAMED.search(text)
         if said & PEOPLE and said & SPEAK:
             calls.append((PERSON, {"reason": shorten(text)}))
@@ -192,25 +164,21 @@ def shorten(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def reply(prompt: str, asked: Sequence[str], may_hand_over: bool = False) -> str:
+def reply(prompt: str, asked: Sequence[str], before: str = "", may_hand_over: bool = False) -> str:
     """An answer to all of `asked` from the facts in `prompt` (lines `- topic: text`).
 
-    What stands in brackets is no question, but for the caption of a picture. A question that nothing answers gets a
-    reply with the mark that the prompt asks for, and with the offer of a person where one can be called.
+    What stands in brackets is no question, but for the caption of a picture. `before` is what was asked last. A
+    question that nothing answers gets a reply with the mark that the prompt asks for, and with the offer of a person
+    where one can be called.
     """
     facts = re.findall(r"^- ([^:\n]+): (.+)$", prompt, flags=re.M)
     name = _first(r"assistant of (.+)\.$", prompt) or "this business"
     greeting, welcome, unknown, unseen, received = PHRASES.get(language_of(prompt), PHRASES["en"])
     topics = ", ".join(dict.fromkeys(topic for topic, _ in facts)) or name
-    passages = sentences_of(prompt)
     is_media, is_sent = (any(kind.search(text) for text in asked) for kind in (MEDIA, SENT))
     asked = [re.sub(r"\[[^]]*\]", "", MEDIA.sub(lambda media: media[1] or "", text)) for text in asked]
     found: list[str] = [unseen.format(name=name, topics=topics)] if is_media else []
-    for question in asked:
-        answers = best_facts(question, facts)
-        shared = max((len(weighty(question) & stems_of(text)) for text in answers), default=0)
-        answers = best_sentences(question, passages, shared) or answers
-        found += [text for text in answers if text not in found]
+    found += answers_to(asked, before, [*facts_of(facts), *passages_of(prompt)])
     if found:
         return "\n\n".join(found)
     said = set(words(" ".join(asked)))
@@ -218,83 +186,10 @@ def reply(prompt: str, asked: Sequence[str], may_hand_over: bool = False) -> str
         return received.format(name=name, topics=topics)
     if said & THANKS or (said and said <= SMALL_TALK):
         return welcome
-    if said & GREETINGS or not weighty(" ".join(asked)):
+    if not weighty(" ".join(asked)):
         return greeting.format(name=name, topics=topics)
     offer = f" {OFFERS.get(language_of(prompt), OFFERS['en'])}" if may_hand_over else ""
     return f"{unknown.format(name=name, topics=topics)}{offer} {UNKNOWN}"
-
-
-def best_facts(question: str, facts: Sequence[tuple[str, str]]) -> list[str]:
-    """At most two facts that share weighty words with `question`, the best first."""
-    asked = [word for word in words(question) if word not in STOP_WORDS and word not in GREETINGS]
-    documents = [Counter(stem(word) for word in words(f"{topic} {text}") if word not in STOP_WORDS)
-                 for topic, text in facts]  # fmt: skip
-    frequency = Counter(word for document in documents for word in document)
-    scores = []
-    for (topic, text), document in zip(facts, documents, strict=True):
-        score = sum(log(1 + len(facts) / frequency[stem(word)]) for word in set(asked) if stem(word) in document)
-        score += 1.5 * len(set(asked) & _TOPICS.get(topic_key(topic), frozenset()))
-        scores.append((score, text))
-    scores.sort(key=lambda item: -item[0])
-    best = scores[0][0] if scores else 0
-    return [text for score, text in scores[:2] if score >= 1.2 and score >= 0.75 * best]
-
-
-def sentences_of(prompt: str) -> list[tuple[int, str, str]]:
-    """The passages in `prompt`, sentence by sentence: number, source and section, text."""
-    found = []
-    for line in re.findall(r'^\{"passage": .+\}$', prompt, flags=re.M):
-        passage = json.loads(line)
-        for text in re.split(r"\n+|(?<=[.!?])\s+", passage["text"]):
-            if words(text):
-                found.append(
-                    (passage["passage"], f"{passage['source']} {passage['section']}", shorten(text.strip("#*- ")))
-                )
-    return found
-
-
-def best_sentences(question: str, sentences: Sequence[tuple[int, str, str]], shared: int) -> list[str]:
-    """The sentence that shares most with the question, with its passage's number.
-
-    It must have half of the question's weighty words, since the nearest passage need not be near, and more than
-    `shared`, which a fact has.
-    """
-    asked = weighty(question)
-    stems = [stems_of(text) for _, _, text in sentences]
-    frequency = Counter(word for known in stems for word in known)
-    best, best_score = "", 0.0
-    for (number, heading, text), known in zip(sentences, stems, strict=True):
-        said = asked & known
-        about = asked & stems_of(heading) - said
-        score = sum(log(1 + len(sentences) / frequency[word]) for word in said) + 0.5 * len(about)
-        if len(said) > shared and 2 * len(said | about) >= len(asked) and score > best_score:
-            best, best_score = f"{text} [{number}]", score
-    return [best] if best else []
-
-
-def weighty(question: str) -> set[str]:
-    """The question's words that say something, as stems."""
-    return {stem(word) for word in words(question) if word not in STOP_WORDS and word not in GREETINGS}
-
-
-def stems_of(text: str) -> set[str]:
-    return {stem(word) for word in words(text)}
-
-
-def topic_key(topic: str) -> str:
-    """The topic of TOPIC_WORDS that a fact's own heading belongs to: `Horario` is hours."""
-    heading = set(words(topic))
-    return next((key for key, known in _TOPICS.items() if key in heading or heading & known), topic)
-
-
-def words(text: str) -> list[str]:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return re.findall(r"[^\W_]+", plain)
-
-
-def stem(word: str) -> str:
-    """Plural and singular, verb and noun alike: the first letters of a longer word."""
-    return word[:5] if len(word) > 5 else word.removesuffix("s")
 
 
 def tokens(text: str) -> int:
@@ -305,6 +200,3 @@ def tokens(text: str) -> int:
 def _first(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text, flags=re.M)
     return match[1] if match else None
-
-
-_TOPICS = {topic: frozenset(listed.split()) for topic, listed in TOPIC_WORDS.items()}

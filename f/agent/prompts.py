@@ -121,7 +121,10 @@ def tools_prompt(chatbot: dict[str, Any], tools: Sequence[Tool]) -> str:
     """How to use tools, and what to find out about a lead where leads are kept."""
     if not tools:
         return ""
-    text = "Say that something was done, or what something costs, only when a tool has said so in this conversation."
+    text = (
+        "Say that something was done only when a tool has said so in this conversation. What something costs stands in"
+        " the facts, the passages or a tool's answer: never work it out yourself."
+    )
     questions = chatbot.get("questions") or ()
     if questions and any(tool.name == "capture_lead" for tool in tools):
         listed = "\n".join(f"{row['key']} = {' '.join(row['question'].split())}" for row in questions)

@@ -142,3 +142,50 @@ def test_it_says_what_a_tool_has_done(result, text):
     messages = build_messages(CHATBOTS["es"], (), [{"body": "?"}], TOOLS)
     exchange = [*messages, Message("assistant", ""), Message("tool", result, tool_call_id="demo-0")]
     assert DemoModel().complete(exchange, TOOLS, Allowance(1)).text == text
+
+
+PASSAGES = "\n".join(
+    json.dumps({"passage": number, "source": source, "section": section, "text": text})
+    for number, (source, section, text) in enumerate(
+        [
+            ("care.md", "Care › Crowns", "A zirconia crown costs 640 pounds,\na metal one 480. We guarantee it.\n\n"
+             "Care › Night guards\n\nIt costs 165 pounds and is ready in a week."),
+            ("team.md", "Team › Dr Nowak", "Root canals. Here on Tuesdays and Fridays."),
+        ],
+        start=1,
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("questions", "answer"),
+    [
+        (["how much is a zirconia crown?"], "A zirconia crown costs 640 pounds, a metal one 480. We guarantee it. [1]"),
+        (["how much is a zircona crwon"], "A zirconia crown costs 640 pounds, a metal one 480. We guarantee it. [1]"),
+        (["price of a night guard"], "It costs 165 pounds and is ready in a week. [1]"),
+        (["How much is a night guard and when is Dr Nowak here?"],
+         "It costs 165 pounds and is ready in a week. [1]\n\nHere on Tuesdays and Fridays. [2]"),
+        (["how much is teeth whitening?"], DENTAL[2]["text"]),
+    ],
+)  # fmt: skip
+def test_it_answers_from_passages_and_marks_them(questions, answer):
+    messages = build_messages(CHATBOTS["en"], (), [{"body": question} for question in questions], passages=PASSAGES)
+    assert DemoModel().complete(messages, (), Allowance(1)).text == answer
+
+
+def test_it_knows_what_was_asked_before():
+    history = [{"direction": "in", "body": "do you make night guards?"}, {"direction": "out", "body": "Yes."}]
+    messages = build_messages(CHATBOTS["en"], history, [{"body": "and how much is it?"}], passages=PASSAGES)
+    assert "165 pounds" in DemoModel().complete(messages, (), Allowance(1)).text
+
+
+@pytest.mark.parametrize("question", ["how much are porcelain veneers?", "do you sell bitcoin here", "is Dr Smith in?"])
+def test_half_a_likeness_is_no_answer(question):
+    messages = build_messages(CHATBOTS["en"], (), [{"body": question}], passages=PASSAGES)
+    assert DemoModel().complete(messages, (), Allowance(1)).text.startswith("I am sorry, I do not know")
+
+
+def test_money_is_no_number_of_units():
+    names = [tool for tool in TOOLS if tool.name == "calculate_pricing"]
+    messages = build_messages(CHATBOTS["en"], (), [{"body": "what does a plan for a bike of 800 euros cost?"}])
+    assert DemoModel().complete(messages, names, Allowance(1)).tool_calls == ()
