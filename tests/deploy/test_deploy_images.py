@@ -186,7 +186,9 @@ def started(image: Image) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_gateway_tool_servers_and_exchange_start_and_are_healthy(image: Image, started: Any, seeded_database: Database) -> None:
+def test_gateway_tool_servers_and_exchange_start_and_are_healthy(
+    image: Image, started: Any, seeded_database: Database
+) -> None:
     check = re.findall(r"CMD (\[.*\])", stages()["app"].all("HEALTHCHECK")[0])
     command = ast.literal_eval(check[0])
     with FakeWindmill() as windmill:
