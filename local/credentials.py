@@ -44,6 +44,7 @@ class Credentials:
     demo2_api_key: str
     operator_key: str
     mcp_signing_key: str
+    exchange_signing_key: str
 
     @classmethod
     def load(cls, data_dir: Path) -> Self:
@@ -78,6 +79,7 @@ def _make(name: str) -> str:
     makers: dict[str, Callable[[], str]] = {
         "meta_app_secret": lambda: secrets.token_hex(16),
         "mcp_signing_key": lambda: secrets.token_urlsafe(32),
+        "exchange_signing_key": lambda: secrets.token_urlsafe(32),
         "demo1_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
         "demo2_api_key": lambda: f"mr_{secrets.token_urlsafe(24)}",
         "operator_key": lambda: f"mro_{secrets.token_urlsafe(24)}",

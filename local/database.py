@@ -173,6 +173,8 @@ def catalogue_values(owner_url: str, credentials: Credentials, settings: Setting
         "MCP_PRICING_URL": settings.tool_server_urls["pricing_calculator"],
         "MCP_LEADS_URL": settings.tool_server_urls["lead_capture"],
         "MCP_OWNER_URL": settings.tool_server_urls["contact_owner"],
+        "EXCHANGE_SIGNING_KEY": credentials.exchange_signing_key,
+        "EXCHANGE_URL": settings.exchange_url,
         "LOCAL_ADDRESSES": "true",
         "GATEWAY_URL": settings.gateway_url,
     }

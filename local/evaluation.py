@@ -21,11 +21,11 @@ from uuid import uuid4
 
 import psycopg
 
-from f.knowledge import ingestion, retrieval
+from f.knowledge import ingestion, retrieval, versions
 from f.knowledge.documents import ExtractionError, Limits
 from f.knowledge.embeddings import Embedder, LocalEmbedder
 from f.knowledge.extraction import read
-from f.knowledge.ingestion import Job
+from f.knowledge.versions import Job, Refused
 from f.lib.database import Connection, connect, tenant
 from local import golden, knowledge, readers, throwaway, unknown
 from local.answers import run as answers
@@ -164,14 +164,14 @@ def _ingest(
                 [*values, sha256_],
             )
         job = Job(organization_id, source_id, 1)
-        _, source = ingestion.begin(connection, job)
+        _, source = versions.begin(connection, job)
         try:
             # In this process: a set is known to be harmless, and a process for each passage takes minutes.
-            extraction = read(ingestion.read_file(connection, job, sha256_), "markdown", Limits())
+            extraction = read(versions.read_file(connection, job, sha256_), "markdown", Limits())
             ingestion.stage(connection, job, source, extraction)
-        except (ingestion.Refused, ExtractionError) as error:
+        except (Refused, ExtractionError) as error:
             # Nothing can be found of a passage without text.
-            ingestion.fail(connection, job, error.code, str(error))
+            versions.fail(connection, job, error.code, str(error))
             continue
         ingestion.embed(connection, job, embedder)
         ingestion.publish(connection, job)

@@ -17,6 +17,7 @@ PORTS = {
     "mcp_pricing_port": ("MCP_PRICING_PORT", 3001),
     "mcp_leads_port": ("MCP_LEADS_PORT", 3002),
     "mcp_owner_port": ("MCP_OWNER_PORT", 3003),
+    "exchange_port": ("EXCHANGE_PORT", 3004),
     "simulator_port": ("SIMULATOR_PORT", 3100),
     "postgres_port": ("POSTGRES_PORT", 5433),
 }
@@ -40,6 +41,7 @@ class Settings:
     mcp_pricing_port: int
     mcp_leads_port: int
     mcp_owner_port: int
+    exchange_port: int
     simulator_port: int
     postgres_port: int
     database_url: str | None = None
@@ -64,6 +66,10 @@ class Settings:
             "lead_capture": _address(self.mcp_leads_port),
             "contact_owner": _address(self.mcp_owner_port),
         }
+
+    @property
+    def exchange_url(self) -> str:
+        return _address(self.exchange_port)
 
     @property
     def simulator_url(self) -> str:

@@ -23,7 +23,18 @@ READY_SECONDS = 60
 #: Settings of the gateway that the user may change here.
 LIMITS = ("GATEWAY_SENDER_LIMIT", "GATEWAY_NUMBER_LIMIT", "GATEWAY_LIMITS_URL")
 #: Variables of the user's that would tell our own children something else than we do.
-OURS = ("META_", "WINDMILL_", "DATABASE_URL", "PYTHONPATH", "GATEWAY_", "API_", "SIMULATOR_", "WHATSAPP_", "MCP_")
+OURS = (
+    "META_",
+    "WINDMILL_",
+    "DATABASE_URL",
+    "PYTHONPATH",
+    "GATEWAY_",
+    "API_",
+    "SIMULATOR_",
+    "WHATSAPP_",
+    "MCP_",
+    "EXCHANGE_",
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,12 @@ class Stack:
         }
         for name, url in settings.tool_server_urls.items():
             self._spawn(name, f"mcp_servers.{name}", [], tools, f"{url}/health")
+        exchange = {
+            "DATABASE_URL": tools["DATABASE_URL"],
+            "EXCHANGE_SIGNING_KEY": credentials.exchange_signing_key,
+            "EXCHANGE_PORT": str(settings.exchange_port),
+        }
+        self._spawn("exchange", "exchange", [], exchange, f"{settings.exchange_url}/health")
         engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--api-port", settings.api_port]
         engine += ["--data-dir", settings.data_dir / "engine"]
         secret = {ENGINE_TOKEN: credentials.windmill_token, ENGINE_DATABASE_URL: databases.engine_url}

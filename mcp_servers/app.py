@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from f.lib import caller_tokens
+from f.lib.signatures import TokenRefused
 from mcp_servers.config import Config
 from mcp_servers.errors import (
     BodyTooLarge,
@@ -75,7 +76,7 @@ class Guard:
             raise Unauthorized
         try:
             request.state.caller = caller_tokens.verify(token.strip(), self._config.signing_key)
-        except caller_tokens.TokenRefused as error:
+        except TokenRefused as error:
             raise Unauthorized(f"The token is refused: {error}.") from error
 
 

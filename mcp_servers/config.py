@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from f.lib.caller_tokens import MIN_KEY
+from f.lib.signatures import MIN_KEY
 from gateway.process import ConfigError
 
 #: Variable → what `--help` says about it. The port's name differs from server to server.

@@ -45,6 +45,7 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
             "skip_draft_deletion",
             "deployment_message",
             "timeout",
+            "tag",
             "has_preprocessor",
         },
     ),
@@ -421,6 +422,7 @@ class FakeWindmill:
         kept = {name: body.get(name) for name in ("path", "summary", "description", "content", "language", "schema")}
         kept |= {"lock": body.get("lock"), "kind": body.get("kind") or "script", "hash": version, "archived": False}
         kept |= {"ws_error_handler_muted": False, "extra_perms": {}, "has_preprocessor": body.get("has_preprocessor")}
+        kept |= {"tag": body.get("tag")}
         workspace.scripts[body["path"]] = kept
         return version
 
@@ -519,8 +521,8 @@ class FakeWindmill:
         for path, script in workspace.scripts.items():
             files[f"{path}.py"] = script["content"]
             kept = ("summary", "description", "schema", "lock", "kind")
-            preprocessed = {"has_preprocessor": True} if script["has_preprocessor"] else {}
-            files[f"{path}.script.json"] = {name: script[name] for name in kept} | preprocessed
+            given = {name: script[name] for name in ("has_preprocessor", "tag") if script[name]}
+            files[f"{path}.script.json"] = {name: script[name] for name in kept} | given
         for path, flow in workspace.flows.items():
             files[f"{path}.flow.json"] = _without(flow, "path")
         for path, schedule in workspace.schedules.items():

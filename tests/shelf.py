@@ -9,10 +9,10 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import dict_row
 
-from f.knowledge import ingestion, queries, retrieval
+from f.knowledge import ingestion, queries, retrieval, versions
 from f.knowledge.chunks import search_text
 from f.knowledge.extraction import extract
-from f.knowledge.ingestion import Job
+from f.knowledge.versions import Job
 from f.lib.database import Connection, tenant
 
 BICIS = "11111111-1111-4111-8111-111111111111"
@@ -79,10 +79,10 @@ class Shelf:
         return sha256
 
     def stage(self, job: Job) -> str:
-        state, source = ingestion.begin(self.connection, job)
+        state, source = versions.begin(self.connection, job)
         if state != "wanted":
             return state
-        data = ingestion.read_file(self.connection, job, source["file_sha256"])
+        data = versions.read_file(self.connection, job, source["file_sha256"])
         return ingestion.stage(self.connection, job, source, extract(data, "a.md", "text/markdown"))
 
     def ingest(self, job: Job) -> str:

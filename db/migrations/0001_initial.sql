@@ -810,6 +810,20 @@ create table source_versions (
 );
 comment on column source_versions.embedded is 'Chunks that had to be embedded; the others were known.';
 
+create table extractions (
+  organization_id uuid not null references organizations,
+  source_id uuid not null,
+  version integer not null,
+  pages jsonb not null,
+  warnings jsonb not null,
+  read_at timestamptz not null default now(),
+  primary key (organization_id, source_id, version),
+  foreign key (organization_id, source_id, version)
+    references source_versions (organization_id, source_id, version) on delete cascade
+);
+comment on table extractions is 'The text of a version between reading and cutting. It is dropped when the version is staged or ends.';
+comment on column extractions.pages is 'Of each page its number and its Markdown.';
+
 create table staged_chunks (
   organization_id uuid not null references organizations,
   source_id uuid not null,
@@ -1058,8 +1072,8 @@ grant update (held_since, held_reason, probe_at, probes) on whatsapp_numbers to 
 grant update (published) on chatbots to app;
 grant select on plans, model_prices to app;
 grant delete on token_reservations to app;
-grant delete on source_files, knowledge_sources, source_versions, staged_chunks, document_chunks, chunk_terms, crawls,
-  crawl_pages to app;
+grant delete on source_files, knowledge_sources, source_versions, extractions, staged_chunks, document_chunks,
+  chunk_terms, crawls, crawl_pages to app;
 grant insert on unrouted_events to app;
 grant select, insert, update, delete on failed_runs to app;
 grant select on all tables in schema public to backup;

@@ -94,6 +94,11 @@ where organization_id = %(organization_id)s and source_id::text = %(source_id)s
 
 DUE_CRAWLS = "select organization_id, crawl_id, is_next as is_new from due_crawls(interval '5 minutes', %(most)s)"
 
+LAST_CRAWL_ATTEMPT = """
+update crawls set touched_at = now()
+where organization_id = %(organization_id)s and id = %(crawl_id)s returning attempts, run
+"""
+
 COUNT_CRAWL_ATTEMPT = """
 update crawls set attempts = attempts + 1, touched_at = now()
 where organization_id = %(organization_id)s and id = %(crawl_id)s and state in ('pending', 'running')
@@ -151,7 +156,8 @@ where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url 
   where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and run = %(run)s and state = 'waiting'
     and tries < %(most_tries)s
   order by tries, depth, position limit 1)
-returning url, depth, hops, origin, tries, etag, last_modified, sha256, source_id
+returning url, hops, origin, case when source_id is not null then etag end as etag,
+          case when source_id is not null then last_modified end as last_modified
 """
 
 #: What has ended its process again and again.
@@ -179,7 +185,7 @@ where organization_id = %(organization_id)s and id = %(crawl_id)s
 """
 
 READ_PAGE = """
-select state, reason, run, source_id, sha256, is_excluded from crawl_pages
+select url, run, state, reason, depth, hops, origin, tries, source_id, sha256, is_excluded from crawl_pages
 where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url = %(url)s
 """
 
@@ -197,6 +203,13 @@ update crawls
 set pages_read = pages_read + (select count(*) from settled where %(state)s <> 'waiting'), bytes = bytes + %(bytes)s,
     touched_at = now(), updated_at = now()
 where organization_id = %(organization_id)s and id = %(crawl_id)s
+"""
+
+#: Pages that no run has been started for.
+NOT_STARTED = """
+select id as source_id from knowledge_sources
+where organization_id = %(organization_id)s and crawl_id::text = %(crawl_id)s and state = 'pending' and attempts = 0
+order by created_at
 """
 
 TOUCH_CRAWL = "update crawls set touched_at = now() where organization_id = %(organization_id)s and id = %(crawl_id)s"

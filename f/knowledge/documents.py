@@ -115,6 +115,11 @@ class Extraction:
         return {"pages": pages, "warnings": self.warnings}
 
 
+def clean(text: str) -> str:
+    """`text` as JSON and PostgreSQL take it: without zeros and halves of characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 class ExtractionError(Exception):
     """A file cannot be read; the message is for the person who uploaded it.
 

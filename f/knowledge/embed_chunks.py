@@ -10,7 +10,7 @@
 
 from f.knowledge import ingestion, queries
 from f.knowledge.embeddings import embedder_of
-from f.knowledge.ingestion import Job
+from f.knowledge.versions import Job
 from f.lib.database import connect, tenant
 
 

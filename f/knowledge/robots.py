@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from protego import Protego
 
 from f.knowledge.fetching import AGENT, FetchError, Page
+from f.knowledge.sites import LONGEST_PAUSE, PAUSE
 
 #: Bytes that are fetched, and those of them that count: RFC 9309 asks for half a megabyte.
 MOST, MOST_READ = 10 * 1024 * 1024, 500 * 1024
 
 #: Asterisks of a rule. With more of them a pattern can take hours to compare.
 STARS = 4
-
-#: Seconds between two pages, where the site says nothing, and at most.
-PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
 class Robots:

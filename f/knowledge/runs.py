@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import httpx
 
@@ -33,10 +33,17 @@ class Work:
     number: str
     #: Statement that counts an attempt at what is wanted now; no row when nothing is.
     count_attempt: str
+    #: Statement that says how often that was attempted, and that it is looked after.
+    last_attempt: str
 
 
-INGESTION = Work("f/knowledge/ingest_source", "ingest", "source_id", "version", queries.COUNT_ATTEMPT)
-CRAWL = Work("f/knowledge/crawl_site", "crawl", "crawl_id", "run", crawl_queries.COUNT_CRAWL_ATTEMPT)
+INGESTION = Work(
+    "f/knowledge/ingest_source", "ingest", "source_id", "version", queries.COUNT_ATTEMPT, queries.LAST_ATTEMPT
+)
+CRAWL = Work(
+    *("f/knowledge/crawl_site", "crawl", "crawl_id", "run"),
+    *(crawl_queries.COUNT_CRAWL_ATTEMPT, crawl_queries.LAST_CRAWL_ATTEMPT),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,16 @@ class Attempt:
 
 def count_attempt(connection: Connection, work: Work, keys: dict[str, Any]) -> Attempt | None:
     """In the caller's transaction; None when nothing is wanted of it (any more)."""
-    row = connection.execute(work.count_attempt, keys).fetchone()
+    return _attempt(connection, work, work.count_attempt, keys)
+
+
+def last_attempt(connection: Connection, work: Work, keys: dict[str, Any]) -> Attempt | None:
+    """The latest that was counted, in the caller's transaction; its `count` is 0 before the first."""
+    return _attempt(connection, work, work.last_attempt, keys)
+
+
+def _attempt(connection: Connection, work: Work, statement: str, keys: dict[str, Any]) -> Attempt | None:
+    row = connection.execute(statement, keys).fetchone()
     if row is None:
         return None
     wanted = {"organization_id": keys["organization_id"], work.id: keys[work.id], work.number: row[work.number]}
@@ -69,11 +85,23 @@ def begin(connection: Connection, work: Work, organization_id: str, thing_id: st
         print(f"the run could not be queued: {type(error).__name__}")
 
 
+def begin_pages(connection: Connection, keys: dict[str, Any]) -> None:
+    """`begin` with the pages that a run of a crawl (its keys) has taken and nobody has begun with."""
+    with tenant(connection, keys["organization_id"]):
+        rows = connection.execute(crawl_queries.NOT_STARTED, keys).fetchall()
+    for row in rows:
+        begin(connection, INGESTION, keys["organization_id"], str(row["source_id"]))
+
+
+def job_id_of(attempt: Attempt) -> UUID:
+    """The id of its run."""
+    work, keys = attempt.work, attempt.keys
+    return uuid5(NAMESPACE, f"{work.name}:{keys[work.id]}:{keys[work.number]}:{attempt.count}")
+
+
 def start(attempt: Attempt) -> bool:
     """Queue it; False when it was queued already. Raises httpx.HTTPError."""
-    work, keys = attempt.work, attempt.keys
-    job_id = uuid5(NAMESPACE, f"{work.name}:{keys[work.id]}:{keys[work.number]}:{attempt.count}")
     headers = {"authorization": f"Bearer {os.environ['WM_TOKEN']}"}
     with httpx.Client(base_url=f"{os.environ['BASE_INTERNAL_URL']}/api", headers=headers, timeout=10) as client:
         windmill = SimpleNamespace(client=client, workspace=os.environ["WM_WORKSPACE"])
-        return start_flow(windmill, work.flow, keys, job_id)
+        return start_flow(windmill, attempt.work.flow, attempt.keys, job_id_of(attempt))

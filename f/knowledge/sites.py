@@ -21,6 +21,9 @@ LONGEST_URL, MOST_PARAMETERS, MOST_PARTS, MOST_REPEATS = 500, 6, 15, 2
 #: What stands for itself in an address.
 SAFE = "/%:@!$&'()*+,;=~-._"
 
+#: Seconds between two pages, where the site says nothing, and at most.
+PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
 #: Kinds of documents that become knowledge.
 WANTED = ("html", "pdf", "docx")
 

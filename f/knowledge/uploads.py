@@ -5,7 +5,7 @@
 #   "typing-extensions==4.16.0",
 # ]
 # ///
-"""A file as it comes in the body of a request. Pure."""
+"""A file as it comes with a request: as its body, or in a form. Pure."""
 
 import base64
 import binascii
@@ -26,10 +26,11 @@ VAGUE = ("", "application/octet-stream", "binary/octet-stream", "application/x-w
 
 @dataclass(frozen=True)
 class Upload:
-    """`data` None: the bytes cannot be had."""
+    """`data` None: the bytes cannot be had; `problem` says why where there is more to say."""
 
     data: bytes | None
     content_type: str
+    problem: http.ApiError | None = None
 
 
 def upload_of(event: dict[str, Any]) -> Upload:
@@ -63,6 +64,25 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def is_form(event: dict[str, Any]) -> bool:
+    """Whether the files of the request are in the object storage, where Windmill has put them."""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return str(headers.get("content-type") or "").startswith("multipart/form-data")
+
+
+def form_of(event: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The texts of a form, and the keys of its files in the object storage.
+
+    A text cannot pass for a file: of a field with files Windmill makes a list, of any other one a text.
+    """
+    body = event.get("body")
+    fields = body.items() if isinstance(body, dict) else ()
+    texts = {name: value for name, value in fields if isinstance(value, str)}
+    lists = [value for _, value in fields if isinstance(value, list)]
+    keys = [item.get("s3") for items in lists for item in items if isinstance(item, dict)]
+    return texts, [key for key in keys if isinstance(key, str)]
 
 
 def file_name(name: str, value: Any) -> str:

@@ -110,23 +110,26 @@ def read_sitemaps(
 
 
 def visit(read: Read, crawl: dict[str, Any], page: dict[str, Any], rules: Robots) -> Outcome:
-    """What becomes of one page. `crawl` and `page` are rows of the tables of these names."""
+    """What becomes of one page.
+
+    crawl: its `url` and `absent_words`
+    page: its `url`, `hops` and `origin`, and `etag` and `last_modified` of what is known of it
+    """
     site, url = Site(crawl["url"]), page["url"]
     if not rules.allows(url):
         return Outcome("skipped", "robots")
-    is_known = page["source_id"] is not None
     try:
         answer = read(
             url,
             follow=False,
-            etag=page["etag"] if is_known else None,
-            last_modified=page["last_modified"] if is_known else None,
+            etag=page["etag"],
+            last_modified=page["last_modified"],
             is_wanted=lambda kind: sites.kind_of(kind, url) is not None,
         )
     except FetchError as error:
         return _failed(error)
     if answer.status == 304:
-        return Outcome("unchanged") if is_known else Outcome("failed", "http_error")
+        return Outcome("unchanged")
     if answer.status != 200:
         return _redirected(site, url, answer, page["hops"])
     kind = sites.kind_of(answer.content_type, url)

@@ -73,24 +73,27 @@ def request_of(
     event: dict[str, Any],
     accepted: Collection[str],
     secrets: Collection[str] = (),
-    take_file: Callable[[dict[str, Any]], Any] | None = None,
+    take_file: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """What a run keeps of a request: who calls (the hash of the key) and the arguments but for `secrets`.
 
     Query, then body, then path: the later one counts. `take_file` is given the request instead of JSON being read
-    from its body; what it returns is this process' `sent_file`. What is wrong with the request is its `problem`, told
-    once the caller is known. Raises WindmillError where Windmill does not say what was sent.
+    from its body; what it returns is this process' `sent_file`, and arguments that came with it. What is wrong with the
+    request is its `problem`, told once the caller is known. Raises WindmillError where Windmill does not say what was
+    sent.
     """
     _unstored.clear()
     _files.clear()
     event = event_as_sent(event)
     problem = None
     stored: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if take_file is not None:
-        _files.append(take_file(event))
+        file, found = take_file(event)
+        _files.append(file)
         event = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
     try:
-        stored = {**(event.get("query") or {}), **_body(event), **(event.get("params") or {})}
+        stored = {**(event.get("query") or {}), **found, **_body(event), **(event.get("params") or {})}
         if unknown := stored.keys() - set(accepted):
             names = ", ".join(sorted(name for name in unknown if re.fullmatch(r"\w{1,40}", name))) or "some"
             problem = f"unknown arguments: {names}; known are {', '.join(sorted(accepted))}"

@@ -11,6 +11,7 @@ import os
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx
 
@@ -51,6 +52,27 @@ def event_as_sent(event: dict[str, Any]) -> dict[str, Any]:
     if not job_id or not any(event.get(part) for part in ("query", "params", "raw_string")):
         return event
     return dict(_call("GET", f"jobs_u/get_args/{job_id}").json()["event"])
+
+
+def take_object(key: str, most: int) -> tuple[bytes | None, str]:
+    """A file out of the workspace's object storage, and its content type; None when it has more than `most` bytes.
+
+    Afterwards it is not there any more, whatever happened.
+    """
+    query = urlencode({"file_key": key})
+    try:
+        about = _call("GET", f"job_helpers/load_file_metadata?{query}").json()
+        kind = str(about.get("mime_type") or "")
+        if int(about["size_in_bytes"]) > most:
+            return None, kind
+        return _call("GET", f"job_helpers/download_s3_file?{query}", seconds=30).content, kind
+    finally:
+        delete_object(key)
+
+
+def delete_object(key: str) -> None:
+    """Remove a file from the workspace's object storage."""
+    _call("DELETE", f"job_helpers/delete_s3_file?{urlencode({'file_key': key})}")
 
 
 def start_script(path: str, arguments: dict[str, Any], in_seconds: int) -> None:
@@ -96,6 +118,16 @@ def has_succeeded(job_id: str) -> bool:
         return False
 
 
+def is_open(job_id: UUID | str) -> bool:
+    """Whether a run waits or works; False when it has ended, or Windmill does not know it (any more)."""
+    try:
+        return _call("GET", f"jobs_u/get/{job_id}").json().get("type") == "QueuedJob"
+    except WindmillError as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
+        return False
+
+
 def list_schedules() -> list[dict[str, Any]]:
     rows = _call("GET", "schedules/list?per_page=1000").json()
     return rows if isinstance(rows, list) else []
@@ -107,13 +139,13 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=5)
 
 
-def _call(method: str, path: str, body: Any = None) -> httpx.Response:
+def _call(method: str, path: str, body: Any = None, seconds: float = 5) -> httpx.Response:
     url = f"{os.environ['BASE_INTERNAL_URL']}/api/w/{os.environ['WM_WORKSPACE']}/{path}"
     headers = {"authorization": f"Bearer {os.environ['WM_TOKEN']}"}
     try:
-        response = _client().request(method, url, headers=headers, json=body)
+        response = _client().request(method, url, headers=headers, json=body, timeout=seconds)
     except httpx.TransportError as error:
-        raise WindmillError(f"{method} {path}: {type(error).__name__}") from error
+        raise WindmillError(f"{method} {path.partition('?')[0]}: {type(error).__name__}") from error
     if response.is_error:
-        raise WindmillError(f"{method} {path}: HTTP {response.status_code}", response.status_code)
+        raise WindmillError(f"{method} {path.partition('?')[0]}: HTTP {response.status_code}", response.status_code)
     return response

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from local.engine.access import Access
 from local.engine.app import build_app, build_public_app
 from local.engine.engine import Engine
+from local.engine.objects import VARIABLES, ObjectStorage, StorageError
 from local.engine.processes import Processes
 from local.engine.schedules import Schedules
 from local.engine.store import Store, StoreError, Unavailable
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 base_url=f"http://127.0.0.1:{options.port}",
                 token=job_token,
                 workers=options.workers,
+                storage=ObjectStorage.from_environment(os.environ),
             )
             engine.start()
             resources.callback(engine.stop)
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             access = Access(jobs, WORKSPACE, options.token, job_token)
             apps = [build_app(engine, access), build_public_app(engine, access)]
             return serve(engine, list(zip(apps, sockets, strict=False)))
-    except (WorkspaceError, StoreError, ClusterError, PortTaken) as error:
+    except (WorkspaceError, StoreError, StorageError, ClusterError, PortTaken) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
 
@@ -91,6 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="./dev engine",
         description="Serve a Windmill workspace folder behind Windmill's API, on 127.0.0.1. "
         f"The workspace's id is `{WORKSPACE}`, the user `admin`.",
+        epilog="environment variables:\n" + "\n".join(f"  {name:15}{text}" for name, text in VARIABLES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the folder with f/ and u/")
     parser.add_argument("--port", type=int, required=True, metavar="N", help="where Windmill's API listens")

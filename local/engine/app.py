@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.engine import job_api, value_api
+from local.engine import job_api, object_api, value_api
 from local.engine.access import Access
 from local.engine.bodies import holds_values
 from local.engine.engine import Engine
@@ -33,7 +33,7 @@ def build_app(engine: Engine, access: Access) -> Starlette:
         yield Route("/api/version", version, methods=["GET"])
         yield Route("/api/users/whoami", endpoint(engine, access, value_api.whoami), methods=["GET"])
         yield Route("/api/users/tokens/create", endpoint(engine, access, value_api.create_user_token), methods=["POST"])
-        for method, path, answer in (*job_api.endpoints(), *value_api.endpoints()):
+        for method, path, answer in (*job_api.endpoints(), *object_api.endpoints(), *value_api.endpoints()):
             yield Route(f"/api/w/{{workspace}}{path}", endpoint(engine, access, answer), methods=[method])
         for method, path, answer in job_api.signed_endpoints():
             yield Route(f"/api/w/{{workspace}}{path}", signed_endpoint(engine, access, answer), methods=[method])

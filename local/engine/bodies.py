@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+NO_STORAGE = f"{MULTIPART} needs object storage: send the file as the body, with its own content type"
 TEXTS = ("text/plain", "application/xml", "text/xml")
 
 
@@ -38,8 +40,8 @@ def holds_values(content_type: str) -> bool:
 def read_body(data: bytes, content_type: str, *, raw_string: bool = False) -> Body:
     """Read a body by its content type; with `raw_string` its text is kept as well. Raises BadBody."""
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        raise BadBody("multipart/form-data needs object storage: send the file as the body, with its own content type")
+    if kind == MULTIPART:
+        raise BadBody(NO_STORAGE)
     if kind in ("", "application/json") or kind.endswith("+json"):
         text = _text(data)
         return Body(_json(text) if text.strip() else {}, text if raw_string else None)

@@ -15,6 +15,7 @@ from local.engine import queries, store, values
 from local.engine.expressions import NotFound
 from local.engine.flows import PREPROCESSOR, Tree
 from local.engine.jobs import FLOW_KINDS, Ended, Job, failure
+from local.engine.objects import ObjectStorage
 from local.engine.processes import ProcessDied, Processes, Task, TimedOut
 from local.engine.queue import Queue
 from local.engine.rules import Ending
@@ -42,9 +43,10 @@ class Engine:
 
     def __init__(
         self, workspace: Workspace, root: Path, jobs: Store, processes: Processes, *, name: str, base_url: str,
-        token: str, workers: int,
+        token: str, workers: int, storage: ObjectStorage | None = None,
     ) -> None:  # fmt: skip
         self.workspace = workspace
+        self.storage = storage
         self.name = name
         self.store = jobs
         self._root = root

@@ -15,10 +15,11 @@ from starlette.responses import Response
 
 from local.engine import values
 from local.engine.access import ADMIN, Access
-from local.engine.bodies import read_body
+from local.engine.bodies import MULTIPART, read_body
 from local.engine.engine import Engine
 from local.engine.expressions import NotFound
 from local.engine.http import ApiError, bearer, not_found, plain_answer, read, result_answer, wait_for
+from local.engine.object_api import read_form
 from local.engine.workspace import HttpTrigger
 
 
@@ -49,7 +50,11 @@ class Routes:
         trigger = match.trigger
         await run_in_threadpool(self._authenticate, trigger, request)
         content_type = "text/plain" if as_text else request.headers.get("content-type", "")
-        body = read_body(await read(request), content_type, raw_string=trigger.raw_string)
+        data = await read(request)
+        if content_type.startswith(MULTIPART):
+            body = await read_form(self._engine.storage, data, request.headers)
+        else:
+            body = read_body(data, content_type, raw_string=trigger.raw_string)
         script = None if trigger.is_flow else self._engine.workspace.scripts.get(trigger.target)
         flow = self._engine.workspace.flows.get(trigger.target) if trigger.is_flow else None
         preprocess = bool((script and script.has_preprocessor) or (flow and flow.value.get("preprocessor_module")))

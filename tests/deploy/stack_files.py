@@ -28,6 +28,7 @@ SECRETS = {
     "WINDMILL_DB_PASSWORD": "windmill-db-word",
     "WINDMILL_ADMIN_PASSWORD": "windmill-admin-word",
     "MCP_SIGNING_KEY": "k" * 48,
+    "EXCHANGE_SIGNING_KEY": "e" * 48,
     "S3_ACCESS_KEY": "access-word",
     "S3_SECRET_KEY": "storage-word",
     "META_APP_SECRETS": "1234:app-secret",

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from stack_files import CADDYFILE, SECRETS, Missing, compose_text, resolve, services, stack, stages, variables
 
+import exchange.config
 import gateway.config
 import mcp_servers.config
 from docker import migrate, push
@@ -126,14 +127,15 @@ def test_only_gateway_and_proxy_are_published_and_windmill_on_this_machine() -> 
 
 def test_databases_and_storage_have_no_way_out() -> None:
     networks = stack()["networks"]
-    for name in ("database", "windmill-db", "storage", "valkey", "manage", *TOOL_SERVERS):
+    for name in ("database", "windmill-db", "storage", "valkey", "manage", "exchange", *TOOL_SERVERS):
         assert all(networks[network].get("internal") for network in services()[name]["networks"]), name
 
 
 def test_who_reaches_what() -> None:
     assert reachable_from("proxy") == {"gateway", "windmill-server"}
-    assert reachable_from("database") == {"migrate", "manage", "worker-conversations", *TOOL_SERVERS}
+    assert reachable_from("database") == {"migrate", "manage", "exchange", "worker-conversations", *TOOL_SERVERS}
     assert reachable_from("windmill-db") == {"windmill-server", "worker-conversations", "worker-documents"}
+    assert reachable_from("exchange") - reachable_from("database") == {"database", "worker-documents"}
     assert reachable_from("valkey") == {"gateway"}
     assert reachable_from("storage") == {"windmill-server", "worker-conversations"}
     # Or the name would lead from the proxy to an address of the gateway's where it does not believe the proxy.
@@ -145,7 +147,7 @@ def test_who_reaches_what() -> None:
 
 def test_the_worker_for_strangers_documents_has_no_secret_of_ours() -> None:
     worker = services()["worker-documents"]
-    assert reachable_from("worker-documents") == {"windmill-db"}
+    assert reachable_from("worker-documents") == {"windmill-db", "exchange"}
     known = {name for name, value in SECRETS.items() if value in str(worker["environment"])}
     # It cannot be without: Windmill's agent workers, which speak HTTP only, are of the Enterprise Edition.
     assert known == {"WINDMILL_DB_PASSWORD"}
@@ -165,11 +167,12 @@ def test_every_secret_goes_to_those_who_need_it() -> None:
         "DATABASE_ADMIN_PASSWORD": {"database", "migrate"},
         "OWNER_PASSWORD": {"migrate", "manage"},
         "BACKUP_PASSWORD": {"migrate", "manage"},
-        "APP_PASSWORD": {"migrate", "manage", "push", *TOOL_SERVERS},
+        "APP_PASSWORD": {"migrate", "manage", "push", "exchange", *TOOL_SERVERS},
         "MANAGER_PASSWORD": {"migrate", "manage", "push"},
         "WINDMILL_DB_PASSWORD": windmill,
         "WINDMILL_ADMIN_PASSWORD": {"push"},
         "MCP_SIGNING_KEY": {"push", *TOOL_SERVERS},
+        "EXCHANGE_SIGNING_KEY": {"push", "exchange"},
         "S3_ACCESS_KEY": {"push", "storage"},
         "S3_SECRET_KEY": {"push", "storage"},
         "META_APP_SECRETS": {"gateway"},
@@ -221,6 +224,15 @@ def test_a_tool_server_takes_what_it_is_given_and_is_found(name: str) -> None:
     assert (address.hostname, address.port) == (name, config.port)
     assert config.allowed_hosts == {name, "127.0.0.1"}
     assert name in reachable_from("worker-conversations")
+
+
+def test_the_exchange_takes_what_it_is_given_and_is_found() -> None:
+    given = services()["exchange"]["environment"]
+    assert set(given) - {"HEALTH_URL", "PGPASSWORD"} <= set(exchange.config.VARIABLES)
+    config = exchange.config.load(given)
+    assert config.host == "0.0.0.0" and config.port == urlsplit(given["HEALTH_URL"]).port  # noqa: S104
+    address = urlsplit(services()["push"]["environment"]["EXCHANGE_URL"])
+    assert (address.hostname, address.port) == ("exchange", config.port)
 
 
 def test_push_has_a_value_for_everything_in_the_catalogue() -> None:

@@ -29,7 +29,7 @@ from local.processes import free_port, is_taken
 
 PIN = re.compile(r"^([a-z0-9._-]+==[^ \\;]+)", re.MULTILINE)
 #: What stage `app` runs.
-APP = ("gateway", "mcp_servers", "db", "docker")
+APP = ("gateway", "mcp_servers", "exchange", "db", "docker")
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -186,7 +186,9 @@ def started(image: Image) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_gateway_and_tool_servers_start_and_are_healthy(image: Image, started: Any, seeded_database: Database) -> None:
+def test_gateway_tool_servers_and_exchange_start_and_are_healthy(
+    image: Image, started: Any, seeded_database: Database
+) -> None:
     check = re.findall(r"CMD (\[.*\])", stages()["app"].all("HEALTHCHECK")[0])
     command = ast.literal_eval(check[0])
     with FakeWindmill() as windmill:
@@ -201,6 +203,7 @@ def test_gateway_and_tool_servers_start_and_are_healthy(image: Image, started: A
             ("pricing-calculator", "MCP_PRICING_PORT"),
             ("lead-capture", "MCP_LEADS_PORT"),
             ("contact-owner", "MCP_OWNER_PORT"),
+            ("exchange", "EXCHANGE_PORT"),
         ):
             # The password by PGPASSWORD, as in the compose file.
             environments.append(started(name, variable, DATABASE_URL=url, PGPASSWORD=address.password or ""))

@@ -14,6 +14,7 @@ VALUES = {
     "DATABASE_HOST": "db",
     "DATABASE_NAME": "chatbots",
     "MCP_SIGNING_KEY": "k" * 32,
+    "EXCHANGE_SIGNING_KEY": "e" * 32,
 }
 
 
@@ -48,7 +49,7 @@ def test_the_first_of_several_variables_with_a_value_counts(values: dict[str, st
 def test_every_missing_value_is_named() -> None:
     with pytest.raises(
         bootstrap.BootstrapError,
-        match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, MANAGER_PASSWORD, MCP_SIGNING_KEY",
+        match="needs values for APP_PASSWORD, DATABASE_HOST, DATABASE_NAME, EXCHANGE_SIGNING_KEY, MANAGER_PASSWORD",
     ):
         bootstrap.read_catalogue({})
 

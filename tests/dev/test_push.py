@@ -28,6 +28,7 @@ VALUES = {
     "DATABASE_HOST": "db",
     "DATABASE_NAME": "chatbots",
     "MCP_SIGNING_KEY": "k" * 32,
+    "EXCHANGE_SIGNING_KEY": "e" * 32,
 }
 #: A CLI that finds nothing to do, for tests of all the rest.
 NO_FILES = ["sh", "-c", "echo '{\"changes\": []}'"]
@@ -198,7 +199,8 @@ def test_only_what_was_changed_or_deleted_goes_over(pushed: Pusher) -> None:
 def test_every_missing_value_is_named_and_nothing_is_done(push: Pusher, windmill: FakeWindmill) -> None:
     push.values = {"DATABASE_NAME": "chatbots"}
     with pytest.raises(
-        BootstrapError, match="APP_PASSWORD, DATABASE_HOST, MANAGER_PASSWORD, MCP_SIGNING_KEY: set them"
+        BootstrapError,
+        match="APP_PASSWORD, DATABASE_HOST, EXCHANGE_SIGNING_KEY, MANAGER_PASSWORD, MCP_SIGNING_KEY: set them",
     ):
         push()
     assert (windmill.changes, list(windmill.workspaces)) == ([], ["admins"])

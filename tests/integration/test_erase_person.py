@@ -103,6 +103,7 @@ NOTHING_OF_A_PERSON = {
     "crawl_pages",
     "crawls",
     "document_chunks",
+    "extractions",
     "knowledge_sources",
     "notices",
     "org_integrations",

@@ -161,3 +161,27 @@ def test_it_works_in_a_windmill_job(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LOADER, str(ROOT), str(tmp_path / "a.pdf")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "Hello from a PDF\n", done.stderr
+
+
+#: Becomes a user without rights, as which workers run, and starts a process that looks at where it came from.
+PARENT = """
+import ctypes, os, subprocess, sys
+from f.knowledge.extraction import PR_SET_DUMPABLE, shield
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # as a process has it that was started by this user
+if sys.argv[1] == "shielded":
+    shield()
+done = subprocess.run(["/bin/cat", f"/proc/{os.getpid()}/environ"], env={}, capture_output=True)
+print("seen" if b"the-token" in done.stdout else done.stderr.decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(("state", "answer"), [("open", "seen"), ("shielded", "Permission denied")])
+def test_a_process_cannot_look_into_the_one_that_started_it(state: str, answer: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WM_TOKEN": "the-token"}
+    command = [sys.executable, "-c", PARENT, state]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert answer in done.stdout, done.stderr

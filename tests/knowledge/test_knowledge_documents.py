@@ -1,5 +1,6 @@
 """Documents on the running system: from a PDF or a Word file to a cited answer, and what goes wrong on the way."""
 
+import contextlib
 import os
 import signal
 import time
@@ -137,10 +138,7 @@ def test_killed_it_goes_on_and_is_never_half_there(stack: RunningStack, call: Ca
         "nearly embedded": lambda: source()["progress"]["done"] >= sections - 30,
     }
     until(reached[moment], pause=0.02)
-    killed = job_processes(stack)
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    assert killed
+    until(lambda: kill_jobs(stack), pause=0.02)  # there is none between two steps
     seen: set[int] = set()
     deadline = time.monotonic() + 240
     while (shown := source())["state"] not in ("ready", "failed") and time.monotonic() < deadline:
@@ -155,6 +153,15 @@ def until(reached: Callable[[], Any], seconds: float = 60, pause: float = 0.1) -
     while not reached():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(pause)
+
+
+def kill_jobs(stack: RunningStack) -> int:
+    killed = 0
+    for pid in job_processes(stack):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed
 
 
 def job_processes(stack: RunningStack) -> list[int]:

@@ -3,9 +3,9 @@
 import pytest
 from shelf import BICIS, DENTAL, Shelf
 
-from f.knowledge import ingestion, queries
+from f.knowledge import ingestion, queries, versions
 from f.knowledge.chunks import split
-from f.knowledge.ingestion import Job, Refused
+from f.knowledge.versions import Job, Refused
 from f.lib.database import tenant
 
 TEXT = "# Socios\n\nEl carné cuesta treinta euros al año.\n\n# Noche\n\nEl guardabicis está junto a la tienda."
@@ -97,7 +97,7 @@ def test_a_failure_has_its_reason_and_leaves_what_was_found(shelf: Shelf):
     empty = shelf.change(job, "# Only a heading")
     with pytest.raises(Refused) as refused:
         shelf.ingest(empty)
-    assert ingestion.fail(shelf.connection, empty, refused.value.code, str(refused.value))
+    assert versions.fail(shelf.connection, empty, refused.value.code, str(refused.value))
     assert (source(shelf, job)["state"], source(shelf, job)["error_code"]) == ("failed", "empty")
     assert shelf.search("carné").passages
 

@@ -1,5 +1,6 @@
 """What stands still is taken up by one schedule: over Windmill's API, a few times, and then given up."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -7,7 +8,7 @@ from pytest_httpserver import HTTPServer
 from shelf import BICIS, Shelf
 from werkzeug import Request, Response
 
-from f.knowledge import crawling, ingestion
+from f.knowledge import crawling, versions
 from f.knowledge.resume_runs import RESUMPTIONS, take_up
 from f.knowledge.runs import INGESTION, begin
 
@@ -15,13 +16,20 @@ TEXT = "# Alquiler\n\nUna bicicleta cuesta 12 euros al día."
 
 
 class Windmill:
-    """Takes every run once: `started` are the paths and arguments."""
+    """Takes every run once: `started` are the paths and arguments. None of them is open, unless `are_open`."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.started: list[tuple[str, dict]] = []
         self.ids: set[str] = set()
+        self.are_open = False
+        server.expect_request(re.compile("/api/w/local/jobs_u/get/.*")).respond_with_handler(self._get)
         server.expect_request("/api/w/local/jobs/run/f/f/knowledge/ingest_source").respond_with_handler(self._run)
         server.expect_request("/api/w/local/jobs/run/f/f/knowledge/crawl_site").respond_with_handler(self._run)
+
+    def _get(self, request: Request) -> Response:
+        if request.path.rpartition("/")[2] not in self.ids:
+            return Response("", 404)
+        return Response(f'{{"type": "{"QueuedJob" if self.are_open else "CompletedJob"}"}}')
 
     def _run(self, request: Request) -> Response:
         job_id = request.args["job_id"]
@@ -45,14 +53,27 @@ def test_a_source_that_stands_still_goes_on_and_is_given_up_in_the_end(shelf: Sh
     begin(shelf.connection, INGESTION, BICIS, job.source_id)
     assert windmill.started == [("ingest_source", job.keys)]
     ends = []
-    for _ in range(ingestion.MAX_ATTEMPTS):
+    for _ in range(versions.MAX_ATTEMPTS):
         shelf.owner.execute("update knowledge_sources set touched_at = now() - interval '6 minutes'")
         ends.append(take_up(shelf.connection, RESUMPTIONS["ingestions"]))
     again = {"started": 1, "given_up": 0}
-    assert ends == [again] * (ingestion.MAX_ATTEMPTS - 1) + [{"started": 0, "given_up": 1}]
-    assert windmill.started == [("ingest_source", job.keys)] * ingestion.MAX_ATTEMPTS
+    assert ends == [again] * (versions.MAX_ATTEMPTS - 1) + [{"started": 0, "given_up": 1}]
+    assert windmill.started == [("ingest_source", job.keys)] * versions.MAX_ATTEMPTS
     (source,) = shelf.rows("select state, error_code from knowledge_sources where id = %s", job.source_id)
     assert source == {"state": "failed", "error_code": "interrupted"}
+
+
+def test_a_run_that_waits_for_a_worker_is_not_doubled(shelf: Shelf, windmill: Windmill):
+    job = shelf.add(TEXT)
+    begin(shelf.connection, INGESTION, BICIS, job.source_id)
+    windmill.are_open = True
+    for _ in range(versions.MAX_ATTEMPTS + 1):
+        shelf.owner.execute("update knowledge_sources set touched_at = now() - interval '6 minutes'")
+        assert take_up(shelf.connection, RESUMPTIONS["ingestions"]) == {"started": 0, "given_up": 0}
+        # Looked after, it does not come before others at the next minute.
+        assert take_up(shelf.connection, RESUMPTIONS["ingestions"]) == {"started": 0, "given_up": 0}
+    (source,) = shelf.rows("select state, attempts from knowledge_sources where id = %s", job.source_id)
+    assert source == {"state": "pending", "attempts": 1}
 
 
 def test_a_source_whose_model_was_changed_gets_a_new_version(shelf: Shelf, windmill: Windmill):

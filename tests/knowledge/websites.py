@@ -10,14 +10,14 @@ from pytest_httpserver import HTTPServer
 from shelf import BICIS, Shelf
 from werkzeug import Request, Response
 
-from f.knowledge import crawl_queries, crawling, ingestion
+from f.knowledge import crawl_queries, crawling, ingestion, versions
 from f.knowledge.crawling import Run
 from f.knowledge.documents import Limits, identify
 from f.knowledge.extraction import read
 from f.knowledge.fetching import FetchError, fetch
-from f.knowledge.ingestion import Job
-from f.knowledge.read_source import file_name
+from f.knowledge.parse_source import file_name
 from f.knowledge.robots import Robots
+from f.knowledge.versions import Job
 from f.knowledge.visits import scout, visit
 from f.lib.database import tenant
 
@@ -111,6 +111,11 @@ class Crawler:
         assert row is not None
         return Run(run.organization_id, run.crawl_id, row["run"])
 
+    def again_after(self, run: Run) -> Run:
+        """The next run, the present one being over."""
+        self.shelf.owner.execute("update crawls set state = 'ready' where id = %s", [run.crawl_id])
+        return self.again(run)
+
     def prepare(self, run: Run) -> str:
         connection = self.shelf.connection
         state, crawl = crawling.begin(connection, run)
@@ -130,7 +135,7 @@ class Crawler:
         if state != "page":
             return state
         outcome = visit(self.read, crawl, row, Robots(crawl["robots"]))
-        _, job = crawling.settle(self.shelf.connection, run, row, outcome)
+        _, job = crawling.settle(self.shelf.connection, run, row["url"], outcome)
         if job:
             self.jobs.append(job)
             if self.ingests:
@@ -141,9 +146,9 @@ class Crawler:
 
     def ingest(self, job: Job) -> str:
         connection = self.shelf.connection
-        state, source = ingestion.begin(connection, job)
+        state, source = versions.begin(connection, job)
         if state == "wanted":
-            data = ingestion.read_file(connection, job, source["file_sha256"])
+            data = versions.read_file(connection, job, source["file_sha256"])
             name = file_name(source["url"], source["content_type"])
             state = ingestion.stage(
                 connection, job, source, read(data, identify(data, name, source["content_type"]), Limits())

@@ -37,9 +37,10 @@ DATABASE_MODULES = {
     "f/knowledge/library",
     "f/knowledge/retrieval",
     "f/knowledge/runs",
+    "f/knowledge/versions",
 }
 DATABASE_PACKAGES = {"psycopg", "psycopg_pool", "pgvector"}
-NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "bench"}
+NOT_OURS = {"gateway", "local", "tests", "db", "mcp_servers", "exchange", "bench"}
 
 
 def path_of(script: Path) -> str:
@@ -111,6 +112,47 @@ def test_logic_does_not_know_the_database(module: Path) -> None:
 def test_a_shared_module_imports_no_step(module: Path) -> None:
     steps = {path_of(script) for script in SCRIPTS if main_of(script) is not None}
     assert not {name for name in imports_of(module) if name.replace(".", "/") in steps}
+
+
+@cache
+def names_in(script: Path) -> frozenset[str]:
+    return frozenset(imports_of(script))
+
+
+def reached_by(script: Path) -> set[str]:
+    """Dotted names of everything that `script` and the modules it uses import."""
+    seen: set[Path] = set()
+    waiting, found = [script], set()
+    while waiting:
+        if (one := waiting.pop()) in seen:
+            continue
+        seen.add(one)
+        names = names_in(one)
+        found |= names
+        waiting += [path for name in names if (path := (ROOT / name.replace(".", "/")).with_suffix(".py")).exists()]
+    return found
+
+
+def test_what_strangers_wrote_is_read_without_the_database_and_without_a_secret() -> None:
+    """Steps on workers of the group `documents`: nothing in them knows the database or Windmill, and what they are
+    given is an address, a setting and a ticket."""
+    given: dict[str, set[str]] = {}
+    for flow in FLOWS:
+        for step in modules_of(flow):
+            if step["value"].get("type") == "script":
+                given[step["value"]["path"]] = set(map(str, step["value"]["input_transforms"].values()))
+    tagged = [s for s in SCRIPTS if metadata_of(s).get("tag") == "documents"]
+    assert [path_of(script) for script in tagged] == ["f/knowledge/parse_source", "f/knowledge/visit_site"]
+    readers = {"f.knowledge.fetching", "f.knowledge.extraction", "f.knowledge.visits", "f.knowledge.pdf_text"}
+    for script in [s for s in SCRIPTS if main_of(s) is not None]:
+        reached = reached_by(script)
+        if script in tagged:
+            assert not {name for name in reached if name.split(".")[0] in DATABASE_PACKAGES | {"wmill"}}
+            assert not reached & {"f.lib.windmill", "f.lib.variables", "f.lib.runs", "f.lib.database"}
+            references = {value for value in given[path_of(script)] if "$" in value}
+            assert all("$var:f/knowledge/exchange_url" in r or "$var:f/lib/local_addresses" in r for r in references)
+        else:
+            assert not reached & readers, path_of(script)
 
 
 @scripts

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from f.lib.caller_tokens import Caller, TokenRefused, sign, verify
+from f.lib.caller_tokens import Caller, sign, verify
+from f.lib.signatures import TokenRefused
 
 KEY = "0123456789abcdef" * 2
 CALLER = Caller("11111111-1111-4111-8111-111111111111", "1b1c1d1e-0000-4000-8000-000000000001")
