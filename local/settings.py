@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.install import ROOT
 
-#: Field of Settings → (environment variable, default port).
+#: Field of Settings → (environment variable, default port). 0: any free one, as nobody outside needs to know it.
 PORTS = {
     "gateway_port": ("GATEWAY_PORT", 3000),
     "api_port": ("API_PORT", 4000),
@@ -17,7 +17,7 @@ PORTS = {
     "mcp_pricing_port": ("MCP_PRICING_PORT", 3001),
     "mcp_leads_port": ("MCP_LEADS_PORT", 3002),
     "mcp_owner_port": ("MCP_OWNER_PORT", 3003),
-    "exchange_port": ("EXCHANGE_PORT", 3004),
+    "exchange_port": ("EXCHANGE_PORT", 0),
     "simulator_port": ("SIMULATOR_PORT", 3100),
     "postgres_port": ("POSTGRES_PORT", 5433),
 }
@@ -125,7 +125,9 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name) or str(default)
+    text = environment.get(name)
+    if not text:
+        return default
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise SettingsError(f"{name} is {text!r}: it must be a port, 1 to 65535")
     return int(text)

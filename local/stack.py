@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ from local import bootstrap, database
 from local.credentials import APP_ID, WORKSPACE, Credentials, write_private
 from local.install import ROOT
 from local.postgres import Cluster
-from local.processes import is_taken, spawn, stop, tail
+from local.processes import free_port, is_taken, spawn, stop, tail
 from local.running import StackError, claim
 from local.settings import ENGINE_DATABASE_URL, ENGINE_TOKEN, PORTS, Settings
 
@@ -53,7 +53,7 @@ class Stack:
     def __init__(
         self, settings: Settings, environment: Mapping[str, str], say: Callable[[str], None] = lambda line: None
     ) -> None:
-        self.settings = settings
+        self.settings = settings if settings.exchange_port else replace(settings, exchange_port=free_port())
         self.credentials = Credentials.load(settings.data_dir)
         self._environment = {k: v for k, v in environment.items() if not k.startswith(OURS) and k not in _port_names()}
         self._limits = {k: environment[k] for k in LIMITS if k in environment}

@@ -70,29 +70,41 @@ def database(*, seeded: bool = False) -> Iterator[Database]:
         yield Database(make_conninfo(cluster.superuser_url, dbname=DATABASE), owner_url, app)
 
 
+@dataclass(frozen=True)
+class Services:
+    """What runs beside the database: what the resource f/agent/tool_servers holds, and where the exchange is."""
+
+    tool_servers: dict[str, str]
+    exchange_url: str
+    exchange_key: str
+
+
 @contextmanager
-def tool_servers(database_url: str) -> Iterator[dict[str, str]]:
-    """Our tool servers as processes: what the resource f/agent/tool_servers holds. Raises StackError."""
-    key = secrets.token_urlsafe(32)
-    resource = {"signing_key": key}
-    with ExitStack() as running, tempfile.TemporaryDirectory(prefix="millrace-tools-") as folder:
+def services(database_url: str) -> Iterator[Services]:
+    """Our tool servers and the exchange, as processes. Raises StackError."""
+    tools_key, exchange_key = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    ports = {name: free_port() for name in (*TOOL_SERVERS, "exchange")}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    own = {"DATABASE_URL": database_url, "MCP_SIGNING_KEY": tools_key, "EXCHANGE_SIGNING_KEY": exchange_key}
+    own |= {variable: str(ports[name]) for name, variable in TOOL_SERVERS.items()}
+    own |= {"EXCHANGE_PORT": str(ports["exchange"]), "PYTHONPATH": str(ROOT)}
+    with ExitStack() as running, tempfile.TemporaryDirectory(prefix="millrace-services-") as folder:
         processes = {}
-        for name, variable in TOOL_SERVERS.items():
-            port = free_port()
-            own = {"DATABASE_URL": database_url, "MCP_SIGNING_KEY": key, variable: str(port), "PYTHONPATH": str(ROOT)}
+        for name in ports:
             log = Path(folder) / f"{name}.log"
             with log.open("ab") as file:
-                command = [sys.executable, "-m", f"mcp_servers.{name}"]
+                command = [sys.executable, "-m", "exchange" if name == "exchange" else f"mcp_servers.{name}"]
                 processes[name] = spawn(command, log=file, environment={**os.environ, **own}, directory=ROOT)
             running.callback(stop, processes[name])
-            resource[name] = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_SECONDS
         for name, process in processes.items():
-            while not answers(f"{resource[name]}/health"):
+            while not answers(f"{urls[name]}/health"):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise StackError(f"{name} does not start:\n{tail(Path(folder) / f'{name}.log')}")
                 time.sleep(0.05)
-        yield resource
+        yield Services(
+            {"signing_key": tools_key} | {name: urls[name] for name in TOOL_SERVERS}, urls["exchange"], exchange_key
+        )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from f.knowledge import embed_chunks, publish_source, queries, read_source
+from f.knowledge import embed_chunks, open_source, parse_source, publish_source, queries, stage_source
 from f.knowledge.library import SCOPE, Library
 from f.knowledge.uploads import is_readable
 from f.lib.api_auth import authenticate
@@ -67,13 +67,13 @@ class Product:
     def __init__(
         self,
         database: throwaway.Database,
-        tool_servers: dict[str, str],
+        services: throwaway.Services,
         outside: str,
         resources: Mapping[str, Any],
         log: TextIO,
     ) -> None:
         self.database = database
-        self._tool_servers = tool_servers
+        self._services = services
         self._outside = outside
         self._resources = dict(resources)
         self._log = log
@@ -105,16 +105,20 @@ class Product:
         """Steps 2 and 3 of the flow."""
         whatsapp = {"base_url": self._outside, "version": "v24.0"}
         generate_reply.main(
-            self.database.app, turn, whatsapp, "token", models=self._resources, tool_servers=self._tool_servers
+            self.database.app, turn, whatsapp, "token", models=self._resources, tool_servers=self._services.tool_servers
         )
         send_reply.main(self.database.app, turn, whatsapp, "token")
 
     def ingest(self, job: dict[str, Any]) -> None:
         """The steps of the flow of ingestion, as far as they go."""
-        if read_source.main(self.database.app, **job)["state"] != "staged":
+        app, services = self.database.app, self._services
+        opened = open_source.main(app, services.exchange_key, **job)
+        if parse_source.main(services.exchange_url, opened["ticket"])["state"] != "read":
             return
-        if embed_chunks.main(self.database.app, **job)["state"] == "embedded":
-            publish_source.main(self.database.app, **job)
+        if stage_source.main(app, **job)["state"] != "staged":
+            return
+        if embed_chunks.main(app, **job)["state"] == "embedded":
+            publish_source.main(app, **job)
 
 
 class Tenant:
@@ -216,9 +220,9 @@ def product(resources: Mapping[str, Any], log: TextIO) -> Iterator[Product]:
     """An installation with the demo tenants, for as long as the block lasts. Raises StackError."""
     with (
         throwaway.database(seeded=True) as database,
-        throwaway.tool_servers(database.app_url) as tool_servers,
+        throwaway.services(database.app_url) as services,
         throwaway.takes_all() as outside,
     ):
-        made = Product(database, tool_servers, outside, resources, log)
+        made = Product(database, services, outside, resources, log)
         with made.owner:
             yield made

@@ -33,10 +33,10 @@ def test_a_tenant_learns_and_is_asked(seeded_database: Database, tmp_path: Path)
     ]  # fmt: skip
     with (
         (tmp_path / "steps.log").open("w+") as log,
-        throwaway.tool_servers(database.app_url) as servers,
+        throwaway.services(database.app_url) as services,
         throwaway.takes_all() as outside,
     ):
-        product = Product(database, servers, outside, {}, log)
+        product = Product(database, services, outside, {}, log)
         with product.owner:
             tenant = product.tenant("harbour-dental")
             tenant.use(run.DEMO)
