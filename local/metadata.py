@@ -48,6 +48,20 @@ def generate(root: Path, wmill: list[str], uv: str) -> None:
             script.with_suffix(".script.lock").write_text(lock)
             script.write_text(with_block(script.read_text(), lock))
         _run([*wmill, "generate-metadata", "rehash", *server], root)
+    forget(root)
+
+
+def forget(root: Path) -> None:
+    """Take out of `wmill-lock.yaml` what is not in the workspace any more: the CLI keeps it for ever."""
+    file = root / "wmill-lock.yaml"
+    known = re.compile(r"  ([fu]/[\w/]+?)(?:\+__flow_hash)?: [0-9a-f]{64}\n")
+    lines = file.read_text().splitlines(keepends=True)
+
+    def is_there(line: str) -> bool:
+        found = known.fullmatch(line)
+        return not found or (root / found[1]).is_dir() or (root / f"{found[1]}.py").exists()
+
+    file.write_text("".join(line for line in lines if is_there(line)))
 
 
 def third_party(script: Path, root: Path) -> frozenset[str]:
