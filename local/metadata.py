@@ -54,7 +54,7 @@ def generate(root: Path, wmill: list[str], uv: str) -> None:
 def forget(root: Path) -> None:
     """Take out of `wmill-lock.yaml` what is not in the workspace any more: the CLI keeps it for ever."""
     file = root / "wmill-lock.yaml"
-    known = re.compile(r"  ([fu]/[\w/]+?)(?:\+__flow_hash)?: [0-9a-f]{64}\n")
+    known = re.compile(r"  ([fu]/[\w/]+?)(?:\+__flow_hash)?: \S+\n")
     lines = file.read_text().splitlines(keepends=True)
 
     def is_there(line: str) -> bool:
