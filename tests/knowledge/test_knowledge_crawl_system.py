@@ -168,8 +168,8 @@ def test_several_pages_each_with_its_own_answer(call: Call):
         ("batch", {"urls": []}, 422),
         ("batch", {"urls": ["https://a.example/"] * 101}, 422),
         ("crawls/nope/refresh", {}, 422),
-        (f"crawls/{uuid4()}/refresh", {}, 404),
-        (f"crawls/{uuid4()}/cancel", {}, 404),
+        ("crawls/00000000-0000-4000-8000-000000000000/refresh", {}, 404),
+        ("crawls/00000000-0000-4000-8000-000000000000/cancel", {}, 404),
     ],
     ids=str,
 )
