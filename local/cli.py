@@ -25,6 +25,10 @@ from local.settings import SettingsError, full_environment, load
 from local.sync import SyncError
 from local.windmill import Windmill, WindmillError
 
+#: Processes for the whole suite: each has a PostgreSQL, engines and a whole system of its own.
+MOST_TEST_PROCESSES = 4
+PROMISES = "tests/promises"
+
 #: What a person is told in one line; anything else is a fault of ours and shows its trace.
 EXPECTED = (
     SettingsError,
@@ -249,10 +253,13 @@ def _env(_: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    selection = "not live" if options.all else "not live and not slow"
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", selection, *options.rest], cwd=ROOT, check=False
-    ).returncode
+    command = [sys.executable, "-m", "pytest", "-m", "not live" if options.all else "not live and not slow"]
+    if options.rest:
+        return subprocess.run([*command, *options.rest], cwd=ROOT, check=False).returncode
+    # All of it: a file here, a file there, and the promises afterwards, which are about time, with nobody beside them.
+    processes = str(max(2, min(MOST_TEST_PROCESSES, os.cpu_count() or 1)))
+    parts = (["-n", processes, "--dist", "loadfile", f"--ignore={PROMISES}"], [PROMISES])
+    return max(subprocess.run([*command, *part], cwd=ROOT, check=False).returncode for part in parts)
 
 
 def _chaos(options: argparse.Namespace) -> int:
