@@ -258,7 +258,8 @@ def _test(options: argparse.Namespace) -> int:
         return subprocess.run([*command, *options.rest], cwd=ROOT, check=False).returncode
     # All of it: a file here, a file there, and the promises afterwards, which are about time, with nobody beside them.
     processes = str(max(2, min(MOST_TEST_PROCESSES, os.cpu_count() or 1)))
-    parts = (["-n", processes, "--dist", "loadfile", f"--ignore={PROMISES}"], [PROMISES])
+    shared = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", f"--ignore={PROMISES}"]
+    parts = (shared, [PROMISES])
     return max(subprocess.run([*command, *part], cwd=ROOT, check=False).returncode for part in parts)
 
 
