@@ -54,7 +54,7 @@ class Office:
         return self._add(organization, kind="webhook", target=path, **settings)
 
     def _add(self, organization, **settings) -> str:
-        columns = {"organization_id": organization, "name": "people", **settings}
+        columns = {"organization_id": organization, "name": f"people {uuid4()}", **settings}
         names, marks = ", ".join(columns), ", ".join(f"%({name})s" for name in columns)
         query = f"insert into alert_channels ({names}) values ({marks}) returning id::text"
         return self.owner.execute(query, columns).fetchone()["id"]
