@@ -17,6 +17,7 @@ from local.windmill import Windmill, WindmillError
 #: All that the gateway may do.
 GATEWAY_SCOPES = ["jobs:run:flows:f/whatsapp/webhook_processor", "jobs:run:scripts:f/whatsapp/store_events"]
 RETENTION = "/settings/global/retention_period_secs"
+CUSTOM_TAGS = "/settings/global/custom_tags"
 DAY = 24 * 60 * 60
 SMOKE_SECONDS = 180
 
@@ -90,6 +91,7 @@ class Push:
             else:
                 self._say(change.text)
                 open_ += 1
+        self._warn_of_workers()
         if self._options.smoke_test:
             self._smoke_test()
         if not open_:
@@ -111,6 +113,7 @@ class Push:
         yield from self._group_changes(fresh)
         yield from bootstrap.changes(self._catalogue, windmill, force=self._options.force, fresh=fresh, root=self._root)
         yield from self._retention_changes()
+        yield from self._tag_changes()
         yield from self._file_changes(fresh)
         yield from self._token_changes()
 
@@ -159,6 +162,32 @@ class Push:
         current = self._windmill.get(RETENTION)
         if not isinstance(current, int) or current <= 0 or current > days * DAY:
             yield Change(f"keep runs for {days} days", lambda: self._windmill.post(RETENTION, {"value": days * DAY}))
+
+    def _tag_changes(self) -> Iterator[Change]:
+        """A server runs only what has a tag that it knows; which those are is one setting of the whole server."""
+        known = self._windmill.get("/workers/custom_tags")
+        missing = [tag for tag in self._tags if tag not in known]
+        if missing and not self._user.get("super_admin"):
+            self._say(f"note: only a superadmin's token can make the tags {', '.join(missing)} known to the server")
+        elif missing:
+            yield Change(
+                f"make the tags {', '.join(missing)} known to the server",
+                lambda: self._windmill.post(CUSTOM_TAGS, {"value": [*known, *missing]}),
+            )
+
+    def _warn_of_workers(self) -> None:
+        """What has a tag that no worker listens to waits for ever, and nothing else tells."""
+        if self._tags:
+            listened = self._windmill.get(f"/workers/exists_workers_with_tags?tags={','.join(self._tags)}")
+            for tag in self._tags:
+                if not listened.get(tag):
+                    self._say(f"warning: no worker listens to the tag {tag}, what has it waits: docs/windmill.md")
+
+    @property
+    def _tags(self) -> list[str]:
+        """Tags of the workspace's scripts, each for a group of workers."""
+        scripts = (yaml.safe_load(file.read_text()) for file in sorted(self._root.glob("[fu]/**/*.script.yaml")))
+        return sorted({script["tag"] for script in scripts if script.get("tag")})
 
     def _file_changes(self, fresh: bool) -> Iterator[Change]:
         pending = self._files.pending(fresh=fresh)

@@ -78,6 +78,7 @@ QUERIES = {
         "settings_version", "preserve_extra_perms", "sync_behavior_version",
     },
     "jobs": {"job_kinds", "created_after", "success"},
+    "tags": {"tags", "workspace"},
     "tokens": {"exclude_ephemeral", "page", "per_page"},
     "variable": {"decrypt_secret"},
     "resource": {"update_if_exists"},
@@ -127,6 +128,8 @@ class FakeWindmill:
         self.users = {ADMIN: admin}
         self.workspaces: dict[str, Workspace] = {"admins": Workspace()}
         self.settings: dict[str, Any] = {}
+        #: What workers listen to.
+        self.worker_tags = {"documents"}
         self.tokens: dict[str, dict[str, Any]] = {}
         #: Calls that changed something, oldest first: method, path below /api, body.
         self.changes: list[tuple[str, str, Any]] = []
@@ -221,6 +224,8 @@ class FakeWindmill:
             ("GET", "/workspaces/users", self._my_workspaces),
             ("GET", f"/settings/global/{path}", self._get_setting),
             ("POST", f"/settings/global/{path}", self._set_setting),
+            ("GET", "/workers/custom_tags", lambda call: self.settings.get("custom_tags", [])),
+            ("GET", "/workers/exists_workers_with_tags", self._listened),
             ("GET", "/users/tokens/list", self._list_tokens),
             ("POST", "/users/tokens/create", self._create_token),
             ("DELETE", f"/users/tokens/delete/{path}", self._delete_token),
@@ -294,6 +299,10 @@ class FakeWindmill:
         self._require_superadmin(call)
         self.settings[path] = self._fields(call, "setting")["value"]
         return ""
+
+    def _listened(self, call: Call) -> dict[str, bool]:
+        self._query(call, "tags")
+        return {tag: tag in self.worker_tags for tag in call.query["tags"].split(",")}
 
     def _require_superadmin(self, call: Call) -> None:
         if not call.user["super_admin"]:

@@ -148,7 +148,7 @@ def test_the_whole_repository_goes_over_and_a_second_push_has_nothing_to_do(
     assert held.groups.keys() == {"admins", "operators"}
     assert held.variables["f/lib/database_password"]["value"] == "first-word"
     assert held.resources["f/lib/database"]["value"]["password"] == "$var:f/lib/database_password"
-    assert windmill.settings == {"retention_period_secs": 7 * 24 * 3600}
+    assert windmill.settings == {"retention_period_secs": 7 * 24 * 3600, "custom_tags": ["documents"]}
 
     (token,) = windmill.tokens
     assert windmill.tokens[token]["scopes"] == GATEWAY_SCOPES
@@ -289,6 +289,18 @@ def test_retention_is_only_shortened_and_only_by_a_superadmin(settled: Pusher) -
     assert settled(token="hers", no_token=True).startswith("note: how long runs are kept")
     assert settled.windmill.settings["retention_period_secs"] == 30 * 24 * 3600
     assert settled() == "keep runs for 7 days"
+
+
+def test_a_tag_is_made_known_and_missed_where_nobody_listens(settled: Pusher) -> None:
+    script = next((settled.tree / "f").glob("**/*.script.yaml"))
+    script.write_text(script.read_text() + "tag: large\n")
+    settled.windmill.settings["custom_tags"] = ["gpu"]
+    told = settled(force=True)
+    assert "make the tags large known to the server" in told
+    assert "warning: no worker listens to the tag large, what has it waits: docs/windmill.md" in told
+    assert settled.windmill.settings["custom_tags"] == ["gpu", "large"]
+    settled.windmill.worker_tags.add("large")
+    assert settled() == "nothing to do"
 
 
 def test_a_refused_group_stops_nothing(settled: Pusher) -> None:
