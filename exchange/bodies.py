@@ -61,8 +61,15 @@ class SiteBody(Body):
         return Scouted(self.robots, self.pause, self.absent_words, addresses, self.warnings)
 
 
+def _whole(data: bytes) -> bytes:
+    """A `max_length` would count the base64."""
+    if len(data) > LIMITS.file_bytes:
+        raise ValueError(f"more than {LIMITS.file_bytes} bytes")
+    return data
+
+
 class DocumentBody(Body):
-    data: Base64Bytes = Field(max_length=LIMITS.file_bytes)
+    data: Annotated[Base64Bytes, AfterValidator(_whole)]
     content_type: Annotated[Text, Field(max_length=200)]
     name: Annotated[Text, Field(max_length=200, min_length=1)]
 

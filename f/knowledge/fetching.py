@@ -126,6 +126,8 @@ class Deadline:
         """What httpcore calls at each event of a call."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._sockets.append(info["return_value"].get_extra_info("socket"))
+            if self.is_over():
+                self._cut()  # the timer has run out while this one was looked up
 
     def is_over(self) -> bool:
         return time.monotonic() >= self._end

@@ -30,8 +30,18 @@ COMMON = {
     "sv": "och i att det som en på är av för med den till inte har de ett om var men jag från eller",
     "ro": "și în de la cu a pe o că nu este din pentru mai sau care sunt se un prin ce la",
 }
-SCRIPTS = {"ru": "[\u0400-\u04ff]", "el": "[\u0370-\u03ff]", "ar": "[\u0600-\u06ff]", "hi": "[\u0900-\u097f]"}
-UNSPACED = "[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+#: Letters that belong to one language more than to others; kana before Han, which Japanese has as well.
+SCRIPTS = {
+    "ru": "[\u0400-\u04ff]",
+    "el": "[\u0370-\u03ff]",
+    "ar": "[\u0600-\u06ff]",
+    "he": "[\u0590-\u05ff]",
+    "hi": "[\u0900-\u097f]",
+    "th": "[\u0e00-\u0e7f]",
+    "ko": "[\uac00-\ud7af]",
+    "zh": "[\u3400-\u9fff]",
+}
+KANA, HAN = "[\u3040-\u30ff]", SCRIPTS["zh"]
 
 _COMMON = {code: frozenset(words.split()) for code, words in COMMON.items()}
 
@@ -45,7 +55,11 @@ def detect(text: str, otherwise: str) -> str:
     """The language's code; `otherwise` where the text does not tell."""
     sample = text[:20000].lower()
     letters = len(re.findall(r"[^\W\d_]", sample))
-    for code, letter in {**SCRIPTS, "ja": UNSPACED}.items():
+    # Chinese has hardly any kana; most of a Japanese text may be Han.
+    kana = len(re.findall(KANA, sample))
+    if kana > letters / 20 and kana + len(re.findall(HAN, sample)) > letters / 2:
+        return "ja"
+    for code, letter in SCRIPTS.items():
         if letters and len(re.findall(letter, sample)) > letters / 2:
             return code
     words = Counter(re.findall(r"[^\W\d_]+", sample))

@@ -13,8 +13,8 @@ its caller keeps the offline order and says so.
 """
 
 import json
+import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ import httpx
 
 from f.agent.loop import Allowance, Completion, Message, ModelError
 from f.lib.outside import OutsideTransport
+from f.lib.patience import OutOfTime, within
 
 #: Passages that are read, and characters of each.
 MOST = 20
@@ -80,26 +81,33 @@ class ApiReader:
             raise RerankError(f"{self.name} answered {status}")
         try:
             rows = [(float(row["relevance_score"]), int(row["index"])) for row in json.loads(text)["results"]]
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(math.isfinite(score) for score, _ in rows):
+                raise ValueError("a score that is no number")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise RerankError(f"{self.name} answered what cannot be read") from error
         return _whole([place for _, place in sorted(rows, key=lambda row: (-row[0], row[1]))], len(passages), self.name)
 
     def _ask(self, body: dict[str, Any]) -> tuple[int, bytes]:
         address = f"{str(self.resource.get('base_url') or '').rstrip('/')}/rerank"
         headers = {"authorization": f"Bearer {self.resource.get('api_key')}"}
-        end, text = time.monotonic() + self.seconds, b""
         transport = OutsideTransport(may_be_local=self.may_be_local)
-        try:
+
+        def ask() -> tuple[int, bytes]:
+            text = b""
             with (
                 httpx.Client(transport=transport, timeout=self.seconds) as client,
                 client.stream("POST", address, json=body, headers=headers) as response,
             ):
-                # A timeout of httpx counts from byte to byte.
                 for part in response.iter_bytes():
                     text += part
-                    if len(text) > ANSWER_BYTES or time.monotonic() > end:
+                    if len(text) > ANSWER_BYTES:
                         raise RerankError(f"{self.name} does not come to an end")
                 return response.status_code, text
+
+        try:
+            return within(self.seconds, ask)
+        except OutOfTime as error:
+            raise RerankError(f"{self.name}: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RerankError(f"{self.name} does not answer: {type(error).__name__}") from error
 
@@ -123,7 +131,7 @@ class ModelReader:
             answer = self.complete(messages, Allowance(self.seconds, may_call=False))
         except ModelError as error:
             raise RerankError(f"{self.name}: {error.kind}") from error
-        array = re.search(r"\[\s*\d+(?:\s*,\s*\d+)*\s*\]", answer.text)
+        array = re.search(r"\[\s*\d{1,4}(?:\s*,\s*\d{1,4})*\s*\]", answer.text)
         if array is None:
             raise RerankError(f"{self.name} answered no order")
         return _whole([number - 1 for number in json.loads(array[0])], len(passages), self.name)

@@ -44,6 +44,15 @@ SUSPEND_KEYS = {
     "required_events", "timeout", "resume_form", "user_auth_required", "user_groups_required",
     "self_approval_disabled", "hide_cancel", "continue_on_disapprove_timeout",
 }  # fmt: skip
+#: What is of one type alone, wherever it stands: Windmill refuses another when the flow is saved.
+TYPES: dict[str, type] = {
+    "path": str, "content": str, "language": str, "expr": str, "skip_expr": str, "flow_env": dict, "lock": str,
+    "skip_failures": bool, "skip_failure": bool, "parallel": bool, "continue_on_error": bool,
+    "pass_flow_input_directly": bool,
+}  # fmt: skip
+TYPE_NAMES = {str: "string", bool: "boolean", dict: "object"}
+#: No number of seconds or repetitions that is meant is larger: it would not fit a date.
+MOST_COUNT = 10**10
 #: Ids are parts of keys and of expressions; these two stand for modules that are in no list.
 ID = re.compile(r"[A-Za-z0-9_-]+")
 RESERVED = ("failure", "preprocessor")
@@ -117,7 +126,7 @@ def _module(value: Any, where: str, *, apart: bool = False) -> dict[str, Any]:
 def _value(value: Any, where: str) -> dict[str, Any]:
     checked = dict(_mapping(value, where))
     kind = checked.get("type")
-    if kind not in VALUE_KEYS:
+    if not isinstance(kind, str) or kind not in VALUE_KEYS:
         raise DefinitionError(f"{where}.type: {kind!r} is not supported; known are {', '.join(VALUE_KEYS)}")
     _known(checked, VALUE_KEYS[kind] | {"type"}, where)
     for name in REQUIRED[kind]:
@@ -174,8 +183,7 @@ def _transform(value: Any, where: str, *, bare: bool = False) -> dict[str, Any]:
 
 def _number(transform: dict[str, Any], where: str, least: int = 0) -> None:
     number = transform.get("value")
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if transform["type"] == "static" and number is not None and (not is_number or number < least):
+    if transform["type"] == "static" and number is not None and not is_count(number, least):
         raise DefinitionError(f"{where}: a number of at least {least} is expected, not {number!r}")
 
 
@@ -193,7 +201,7 @@ def _retry(value: Any, where: str) -> None:
         numbers = _mapping(retry.get(name) or {}, f"{where}.{name}")
         _known(numbers, {"attempts", "seconds", "multiplier", "random_factor"}, f"{where}.{name}")
         for key, number in numbers.items():
-            if number is not None and (not isinstance(number, int) or number < 0):
+            if number is not None and not (isinstance(number, int) and is_count(number)):
                 raise DefinitionError(f"{where}.{name}.{key}: a whole number of at least 0 is expected")
     exponential = retry.get("exponential") or {}
     if exponential.get("attempts") and not exponential.get("seconds"):
@@ -213,3 +221,10 @@ def _known(mapping: dict[str, Any], known: set[str], where: str) -> None:
     for key, value in mapping.items():
         if key not in known and key not in HARMLESS and value not in (None, False):
             raise DefinitionError(f"{where}.{key}: is not supported by this engine")
+        if value is not None and key in TYPES and not isinstance(value, TYPES[key]):
+            raise DefinitionError(f"{where}.{key}: {value!r} is not of the type {TYPE_NAMES[TYPES[key]]}")
+
+
+def is_count(value: Any, least: float = 0) -> bool:
+    """Whether it is a number, as of seconds or repetitions, that is finite and not below `least`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= MOST_COUNT

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from cronsim import CronSim, CronSimError
 
-from local.engine.definitions import DefinitionError, check_flow
+from local.engine.definitions import TYPE_NAMES, DefinitionError, check_flow, is_count
 from local.engine.yaml12 import read_yaml
 
 #: What `wmill sync` looks at; nothing else in the repository belongs to the workspace.
@@ -124,7 +124,12 @@ def load(root: Path) -> Workspace:
         for path in sorted((root / space).rglob("*")):
             hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts)
             if path.is_file() and not hidden:
-                _Reader(root, path, workspace).read()
+                reader = _Reader(root, path, workspace)
+                try:
+                    reader.read()
+                # Something of a type that nobody thought of: the file is named all the same.
+                except (TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
+                    raise WorkspaceError(f"{reader.name}: {type(error).__name__}: {error}") from error
     known = workspace.scripts.keys(), workspace.flows.keys()
     for kind, items in (("http_trigger", workspace.triggers), ("schedule", workspace.schedules.values())):
         for item in items:
@@ -190,7 +195,7 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise WorkspaceError(f"{self.name}: not UTF-8: {error}") from None
         timeout = metadata.get("timeout")
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+        if timeout is not None and not is_count(timeout):
             raise WorkspaceError(f"{path}.script.yaml: timeout: {timeout!r} is no number of seconds")
         self.workspace.scripts[path] = Script(
             path,
@@ -231,7 +236,7 @@ class _Reader:
     def _inline(self, folder: Path, reference: str, where: str) -> str:
         file = folder / reference.removeprefix(INLINE).strip()
         if not file.is_file() or not file.resolve().is_relative_to(self.root.resolve()):
-            raise WorkspaceError(f"{where}: there is no file {file.relative_to(self.root)} in this workspace")
+            raise WorkspaceError(f"{where}: there is no file {reference.removeprefix(INLINE)} in this workspace")
         return file.read_text()
 
     def _trigger(self) -> None:
@@ -240,6 +245,7 @@ class _Reader:
         for key in ("script_path", "route_path", "http_method"):
             if not given.get(key):
                 raise WorkspaceError(f"{self.name}: {key}: is missing")
+            self._check_type(given, key, str)
         if not ROUTE_PATH.match(given["route_path"]):
             raise WorkspaceError(f"{self.name}: route_path: {given['route_path']!r} is not a route")
         method = self._choice(given, "http_method", ("get", "post", "put", "delete", "patch"))
@@ -276,6 +282,9 @@ class _Reader:
         for key in ("schedule", "timezone", "script_path", "is_flow"):
             if key not in given:
                 raise WorkspaceError(f"{self.name}: {key}: is missing")
+        self._check_type(given, "script_path", str)
+        self._check_type(given, "enabled", bool)
+        self._check_type(given, "args", dict)
         try:
             # Also one that never comes, such as February 30.
             next(CronSim(str(given["schedule"]), datetime.now()))
@@ -314,6 +323,10 @@ class _Reader:
             if key not in known and key not in HARMLESS and value not in (None, False, [], {}):
                 raise WorkspaceError(f"{name or self.name}: {key}: is not supported by this engine")
 
+    def _check_type(self, given: dict[str, Any], key: str, wanted: type) -> None:
+        if given.get(key) is not None and not isinstance(given[key], wanted):
+            raise WorkspaceError(f"{self.name}: {key}: {given[key]!r} is not of the type {TYPE_NAMES[wanted]}")
+
     def _choice(self, given: dict[str, Any], key: str, choices: tuple[str, ...], default: str | None = None) -> str:
         value = given.get(key) or default
         if value not in choices:
@@ -328,7 +341,7 @@ def _defines(content: str, function: str) -> bool:
 def _read_yaml(root: Path, path: Path) -> dict[str, Any]:
     try:
         document = read_yaml(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise WorkspaceError(f"{path.relative_to(root)}: not YAML: {error}") from None
     if not isinstance(document, dict):
         raise WorkspaceError(f"{path.relative_to(root)}: a mapping is expected")

@@ -55,6 +55,11 @@ def test_languages_are_told_apart():
     assert languages.detect("The shop is open on Saturdays and the parking is free for all of you", "es") == "en"
     assert languages.detect("La tienda está abierta los sábados y el aparcamiento es gratis para todos", "en") == "es"
     assert languages.detect("OK 123", "pt-BR") == "pt-BR"
+    for code, text in {
+        "zh": "营业时间是几点到几点", "ja": "営業時間は何時から何時までですか", "ko": "영업시간이 어떻게 되나요",
+        "th": "ร้านเปิดกี่โมง", "he": "מתי אתם פותחים", "ru": "Когда вы открыты",
+    }.items():  # fmt: skip
+        assert languages.detect(text, "en") == code
     assert languages.configuration("pt-BR") == "portuguese" and languages.configuration("ja") == "simple"
 
 

@@ -1,5 +1,6 @@
 """Reading without the database: the steps of the group `documents`, through a served exchange."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from exchanges import KEY, serving
+from pydantic import ValidationError
 from pytest_httpserver import HTTPServer
 from shelf import BICIS, DENTAL, Shelf
 from systems import ROOT, Database
 from websites import Crawler, WebSite, page, resolver
 
+from exchange.bodies import LIMITS, DocumentBody
 from f.knowledge import ingestion, open_source, parse_source, publish_source, queries, stage_source, tickets, visit_site
 from f.knowledge.crawling import Run
 from f.knowledge.exchange import Exchange, ExchangeError
@@ -138,6 +141,15 @@ def test_what_is_too_much_is_refused(shelf, url):
     headers = {"authorization": f"Bearer {ticket(shelf.add(TEXT))}"}
     answer = httpx.put(f"{url}/source/text", content=b" " * (36 << 20), headers=headers, timeout=30)
     assert answer.status_code == 413 and httpx.put(f"{url}/nowhere", headers=headers).status_code == 404
+
+
+def test_a_page_may_be_as_large_as_a_file():
+    for size, fits in ((LIMITS.file_bytes, True), (LIMITS.file_bytes + 1, False)):
+        given = {"data": base64.b64encode(bytes(size)), "content_type": "application/pdf", "name": "Catalogue"}
+        try:
+            assert len(DocumentBody.model_validate(given).data) == size and fits
+        except ValidationError:
+            assert not fits
 
 
 # Crawls -----------------------------------------------------------------------------------------

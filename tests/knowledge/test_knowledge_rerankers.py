@@ -1,5 +1,6 @@
 """Re-rankers that read: an API and a chat model, against servers that speak their protocols."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from f.agent.models import build_model
 from f.knowledge import rerankers, retrieval
 from f.knowledge.rerankers import ApiReader, ModelReader, RerankError, api_reader
 from local.rerank_standin import RerankStandIn
-from local.standins import OpenAIStandIn, json_reply
+from local.standins import OpenAIStandIn, json_reply, reply
 
 PASSAGES = ["We sell bread.", "A puncture costs nine euros.", "The shop is in Seville."]
 QUESTION = "How much is a puncture?"
@@ -50,6 +51,19 @@ def test_an_api_is_asked_in_the_protocol_of_cohere_and_jina(api):
     assert len(api.history[-1]["documents"][0]) == rerankers.CHARACTERS
 
 
+def raw(data):
+    return lambda handler: reply(handler, 200, data, {"content-type": "application/json"})
+
+
+def drip_headers(handler):
+    """A byte of a header now and then, for three seconds."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-more: ")
+    for _ in range(30):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("reaction", "reason"),
     [
@@ -62,15 +76,22 @@ def test_an_api_is_asked_in_the_protocol_of_cohere_and_jina(api):
         (lambda api: api.results((-1, 0.5)), "passages that are none"),
         (lambda api: api.hang_up, "does not answer"),
         (lambda api: api.cut_off, "does not answer"),
-        (lambda api: api.hang, "does not answer: ReadTimeout"),
-        (lambda api: api.drip, "does not come to an end"),
+        (lambda api: raw(b'{"results": [{"index": Infinity, "relevance_score": 1}]}'), "cannot be read"),
+        (lambda api: json_reply({"results": [{"index": 0, "relevance_score": "1" * 400}]}), "cannot be read"),
+        (lambda api: raw(b'{"results": [{"index": 0, "relevance_score": NaN}]}'), "cannot be read"),
+        (lambda api: raw(b"[" * 60_000), "cannot be read"),
+        (lambda api: api.hang, "rerank-1"),
+        (lambda api: api.drip, "no answer within 0.3 s"),
+        (lambda api: drip_headers, "no answer within 0.3 s"),
         (lambda api: json_reply({"results": [], "x": "y" * rerankers.ANSWER_BYTES}), "does not come to an end"),
     ],
 )
 def test_what_goes_wrong_with_an_api_is_one_error_in_time(api, reaction, reason):
     api.enqueue(reaction(api))
+    began = time.monotonic()
     with pytest.raises(RerankError, match=reason):
         reader(api, seconds=0.3).order(QUESTION, PASSAGES)
+    assert time.monotonic() - began < 2
 
 
 def test_a_key_that_is_refused(api):
@@ -105,7 +126,7 @@ def test_a_chat_model_writes_an_order(openai, said, order):
     assert "data" in system["content"] and '{"passage": 2, "text": "A puncture' in user["content"]
 
 
-@pytest.mark.parametrize("said", ["I cannot do that.", "[0, 1]", "[4]", "[]"])
+@pytest.mark.parametrize("said", ["I cannot do that.", "[0, 1]", "[4]", "[]", f"[{'1' * 5000}]"])
 def test_an_answer_that_is_no_order(openai, said):
     openai.enqueue(openai.text(said))
     with pytest.raises(RerankError):
