@@ -8,6 +8,7 @@
 
 import re
 
+from f.knowledge.charsets import codec
 from f.knowledge.documents import Extraction, ExtractionError, Limits, Page
 from f.knowledge.markup import tidy
 
@@ -57,11 +58,10 @@ def decode(data: bytes, charset: str | None = None) -> tuple[str, list[str]]:
 def _claimed(data: bytes, charset: str | None) -> str | None:
     if not charset or charset.lower().replace("_", "-") in ("utf-8", "utf8", "us-ascii", "ascii"):
         return None
-    if charset.lower() in ("iso-8859-1", "latin-1", "latin1"):
-        charset = "cp1252"  # as browsers do
+    name = codec(charset)
     try:
-        return data.decode(charset)
-    except (LookupError, UnicodeDecodeError, ValueError):
+        return data.decode(name) if name else None
+    except UnicodeDecodeError:
         return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
+from f.knowledge.charsets import codec
 from f.knowledge.documents import CONTENT_TYPES, EXTENSIONS
 
 #: Characters of an address, parameters, parts of its path, repetitions of one part.
@@ -52,7 +53,10 @@ class Site:
         return _place(self.start)
 
     def has(self, url: str) -> bool:
-        return _place(url) == self._place
+        try:
+            return _place(url) == self._place
+        except ValueError:  # no address at all
+            return False
 
     def address(self, link: str, base: str | None = None) -> str | None:
         """The one spelling of a link's address; None for what is not of this site or cannot be a page."""
@@ -74,6 +78,14 @@ class Site:
         except ValueError:
             return None
         return address if len(address) <= LONGEST_URL and not _is_trap(path, len(query)) else None
+
+
+def joined(base: str, link: str) -> str | None:
+    """The address of a link at `base`, None where what a stranger wrote is none."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return None
 
 
 def _place(url: str) -> tuple[str, int | None]:
@@ -153,7 +165,7 @@ def read_markup(data: bytes, content_type: str, url: str, site: Site) -> Markup:
             if "nofollow" not in given.get("rel", "").lower():
                 found.append(given["href"])
         elif name == "base" and given.get("href"):
-            base = urljoin(url, given["href"])
+            base = joined(url, given["href"]) or base
         elif name == "link" and "canonical" in given.get("rel", "").lower().split():
             canonical = canonical or given.get("href")
         elif name == "meta" and given.get("name", "").lower() in ("robots", "millrace-knowledge"):
@@ -180,10 +192,7 @@ def read_markup(data: bytes, content_type: str, url: str, site: Site) -> Markup:
 def decoded(data: bytes, content_type: str) -> str:
     """The text of markup, for its addresses: what it says of its encoding counts, if that can be."""
     named = CHARSET.search(content_type.encode("ascii", "replace")) or CHARSET.search(data[:2048])
-    try:
-        return data.decode(named[1].decode("ascii") if named else "utf-8", "replace")
-    except (LookupError, UnicodeError):
-        return data.decode("utf-8", "replace")
+    return data.decode((named and codec(named[1].decode("ascii", "replace"))) or "utf-8", "replace")
 
 
 def _without_scripts(text: str) -> str:
@@ -209,7 +218,10 @@ def is_alike(words: frozenset[str], others: frozenset[str]) -> bool:
 
 # Sitemaps ---------------------------------------------------------------------------------------
 
-LOC = re.compile(rb"<(?:\w{1,20}:)?loc\b[^>]{0,200}>\s{0,99}(?:<!\[CDATA\[)?\s{0,99}([^<\]\s]{1,2000})", re.IGNORECASE)
+LOC = re.compile(
+    rb"<(?:\w{1,20}:)?loc\b[^>]{0,200}>\s{0,99}+(?:<!\[CDATA\[\s{0,99}+)?([^<\]\s]{1,2000})",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def read_sitemaps(
 ) -> tuple[list[str], list[str]]:
     """Addresses of pages, `most` at most, and what the tenant is to be told."""
     deadline = time.monotonic() + SITEMAP_SECONDS
-    named = [(urljoin(site.start, url), 0) for url in rules.sitemaps]
+    named = [(address, 0) for url in rules.sitemaps if (address := sites.joined(site.start, url))]
     waiting = list(named) or [(urljoin(site.start, "/sitemap.xml"), 0)]
     seen: set[str] = set()
     found: dict[str, None] = {}
@@ -90,6 +90,9 @@ def read_sitemaps(
             continue
         sitemap = sites.read_sitemap(data)
         for address in sitemap.addresses():
+            if time.monotonic() > deadline:
+                has_more = True
+                break
             if sitemap.is_index:
                 # Only the site's own, and only so many: what a stranger's file names is a stranger's wish.
                 if depth < SITEMAP_DEPTH and site.has(address):

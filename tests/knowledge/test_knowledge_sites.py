@@ -1,11 +1,16 @@
 """Addresses, pages and rules of web sites, as a crawl reads them: without a network."""
 
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
+from f.knowledge import visits
+from f.knowledge.charsets import codec
+from f.knowledge.fetching import Page
 from f.knowledge.robots import Robots
-from f.knowledge.sites import Site, is_alike, kind_of, read_markup, read_sitemap, shape
+from f.knowledge.sites import Site, decoded, is_alike, kind_of, read_markup, read_sitemap, shape
+from f.knowledge.visits import read_sitemaps
 
 SITE = Site("https://shop.example/es/")
 
@@ -98,7 +103,20 @@ def test_a_sitemap_is_read_however_it_is_written():
 
 @pytest.mark.parametrize(
     "piece",
-    ["<a ", '<a href="', "<a x='", "<", "<script>", "<title ", "<a a=", "<meta a='b' ", "<loc>", "<loc ", "</script"],
+    [
+        "<a ",
+        '<a href="',
+        "<a x='",
+        "<",
+        "<script>",
+        "<title ",
+        "<a a=",
+        "<meta a='b' ",
+        "<loc>",
+        "<loc ",
+        "<loc>" + " " * 190,
+        "</script",
+    ],
 )
 def test_no_page_keeps_it_busy(piece: str):
     data = (piece * (1_000_000 // len(piece))).encode()
@@ -106,6 +124,47 @@ def test_no_page_keeps_it_busy(piece: str):
     read_markup(data, "text/html", "https://shop.example/", SITE)
     list(read_sitemap(data).addresses())
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "utf-7", "base64", "no such", "\0"])
+def test_an_encoding_that_is_not_of_the_web_is_read_as_utf_8(charset: str):
+    data = "Más ".encode() * 400_000
+    began = time.process_time()
+    assert decoded(data, f"text/html; charset={charset}").startswith("Más ")
+    assert codec(charset) is None and time.process_time() - began < 1
+
+
+def test_encodings_of_the_web():
+    assert decoded("café".encode("cp1252"), "text/html; charset=ISO-8859-1") == "café"
+    assert decoded("Привет".encode("koi8-r"), "text/html; charset=KOI8-R") == "Привет"
+    assert decoded("営業".encode("shift_jis"), "text/html; charset=Shift_JIS") == "営業"
+
+
+@pytest.mark.parametrize("bad", ["https://[bad/x.xml", "https://shop.example:99999/x.xml", "//[::1", "http://a]b/"])
+def test_an_address_that_is_none_ends_nothing(bad: str):
+    index = f"<sitemapindex><loc>{bad}</loc><loc>https://shop.example/good.xml</loc></sitemapindex>".encode()
+    pages = {"/sitemap.xml": index, "/good.xml": b"<urlset><loc>https://shop.example/a</loc></urlset>"}
+
+    def read(url: str, **_: object) -> Page:
+        return Page(url, "text/xml", pages[urlsplit(url).path])
+
+    for rules in (Robots(""), Robots(f"Sitemap: {bad}\nSitemap: /good.xml")):
+        found, _ = read_sitemaps(read, SITE, rules, 10, rest=lambda seconds: None)
+        assert found == ["https://shop.example/a"]
+    page = f'<base href="{bad}"><a href="{bad}">x</a><a href="/b">y</a>'.encode()
+    assert read_markup(page, "text/html", "https://shop.example/", SITE).links == ["https://shop.example/b"]
+
+
+def test_sitemaps_are_given_up_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(visits, "SITEMAP_SECONDS", 0.2)
+    many = b"".join(b"<loc>https://shop.example/%d</loc>" % n for n in range(200_000))
+    rules = Robots("User-agent: *\n" + "".join(f"Disallow: /{n}x\n" for n in range(2000)) + "Disallow: /")
+    began = time.monotonic()
+    found, told = read_sitemaps(
+        lambda url, **_: Page(url, "text/xml", many), SITE, rules, 10, rest=lambda seconds: None
+    )
+    assert (found, told[-1]) == ([], "it has more sitemaps than are read")
+    assert time.monotonic() - began < 5
 
 
 def test_rules_for_us_and_for_all():
