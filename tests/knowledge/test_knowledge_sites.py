@@ -1,13 +1,12 @@
 """Addresses, pages and rules of web sites, as a crawl reads them: without a network."""
 
 import time
-from urllib.parse import urlsplit
 
 import pytest
 
 from f.knowledge import visits
 from f.knowledge.charsets import codec
-from f.knowledge.fetching import Page
+from f.knowledge.fetching import FetchError, Page
 from f.knowledge.robots import Robots
 from f.knowledge.sites import Site, decoded, is_alike, kind_of, read_markup, read_sitemap, shape
 from f.knowledge.visits import read_sitemaps
@@ -143,10 +142,13 @@ def test_encodings_of_the_web():
 @pytest.mark.parametrize("bad", ["https://[bad/x.xml", "https://shop.example:99999/x.xml", "//[::1", "http://a]b/"])
 def test_an_address_that_is_none_ends_nothing(bad: str):
     index = f"<sitemapindex><loc>{bad}</loc><loc>https://shop.example/good.xml</loc></sitemapindex>".encode()
-    pages = {"/sitemap.xml": index, "/good.xml": b"<urlset><loc>https://shop.example/a</loc></urlset>"}
+    good = b"<urlset><loc>https://shop.example/a</loc></urlset>"
+    pages = {"https://shop.example/sitemap.xml": index, "https://shop.example/good.xml": good}
 
     def read(url: str, **_: object) -> Page:
-        return Page(url, "text/xml", pages[urlsplit(url).path])
+        if url not in pages:
+            raise FetchError("address_refused", "the address is not one of the web")
+        return Page(url, "text/xml", pages[url])
 
     for rules in (Robots(""), Robots(f"Sitemap: {bad}\nSitemap: /good.xml")):
         found, _ = read_sitemaps(read, SITE, rules, 10, rest=lambda seconds: None)
