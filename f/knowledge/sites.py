@@ -83,9 +83,11 @@ class Site:
 def joined(base: str, link: str) -> str | None:
     """The address of a link at `base`, None where what a stranger wrote is none."""
     try:
-        return urljoin(base, link)
+        address = urljoin(base, link)
+        _place(address)  # looks at the port as well
     except ValueError:
         return None
+    return address
 
 
 def _place(url: str) -> tuple[str, int | None]:
