@@ -187,6 +187,8 @@ def settle(connection: Connection, run: Run, url: str, outcome: Outcome) -> tupl
         elif outcome.document:
             sha256 = hashlib.sha256(outcome.document.data).hexdigest()
             state, reason, job = _take(connection, run, crawl, page, outcome, sha256)
+        elif reason == "redirect" and page["origin"] == "start" and _leads_back(connection, run, outcome.instead):
+            reason = "redirects"
         if page["depth"] < crawl["most_depth"]:
             add_pages(connection, run, crawl, outcome.links, depth=page["depth"] + 1, origin="link")
         if outcome.instead and state == "skipped":
@@ -225,6 +227,12 @@ def _stands_for(connection: Connection, run: Run, url: str) -> bool:
     """Whether a canonical address may be left the content: not if it points back, or has turned out to be no page."""
     row = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": url}).fetchone()
     return row is None or row["run"] < run.run or row["state"] in ("waiting", "taken", "unchanged", "refused")
+
+
+def _leads_back(connection: Connection, run: Run, url: str | None) -> bool:
+    """Whether the first page's redirect leads to one that this run has followed already, and so nowhere."""
+    row = connection.execute(crawl_queries.READ_PAGE, {**run.keys, "url": url}).fetchone()
+    return row is not None and row["run"] == run.run and row["reason"] in ("redirect", "redirects")
 
 
 def _take(

@@ -382,6 +382,18 @@ def test_what_has_no_end_is_ended(shelf: Shelf, site: WebSite, crawler: Crawler,
         assert set(crawler.sources()) == {"/"}
 
 
+def test_a_first_page_that_leads_in_a_circle_is_no_beginning(site: WebSite, crawler: Crawler):
+    run = crawler.add(site.url + "/")
+    assert crawler.crawl(run) == "ready"
+    before = crawler.sources()
+    site.pages["/"] = Response("", 302, {"location": "/x"})
+    site.pages["/x"] = Response("", 302, {"location": "/"})
+    again = crawler.again(run)
+    assert crawler.crawl(again) == "failed"
+    assert crawler.row(again)["error_code"] == "start_redirects"
+    assert before and crawler.sources() == before
+
+
 #: What a site answers, and what becomes of it.
 NO_PAGES = [
     (Response("", 401), "skipped: login"),
