@@ -34,6 +34,8 @@ from local.engine.workspace import Workspace
 
 #: Seconds that a suspended flow waits where its definition says nothing.
 SUSPEND_SECONDS = 30 * 60
+#: Longest sleep or wait: ten years. What is computed may be any number.
+MOST_SECONDS = 10 * 365 * 24 * 60 * 60
 #: Rounds of a loop that may need no process: after so many, whoever wants to cancel it gets a chance.
 ROUNDS_AT_ONCE = 100
 PREPROCESSOR = "preprocessor"
@@ -580,7 +582,7 @@ class Tree:
         is_late = flow.suspend_until is not None and flow.suspend_until <= now
         if refused is None and not is_late:
             if flow.suspend_until is None:
-                flow.suspend_until = now + timedelta(seconds=suspend.get("timeout") or SUSPEND_SECONDS)
+                flow.suspend_until = now + timedelta(seconds=min(suspend.get("timeout") or SUSPEND_SECONDS, MOST_SECONDS))
                 self.queued.append((flow, flow.suspend_until))
             flow.state = "suspended"
             state |= {"type": "WaitingForEvents", "count": required, "suspend": required - len(events)}
@@ -598,7 +600,7 @@ class Tree:
 
 
 def _after(seconds: float) -> datetime | None:
-    return datetime.now(UTC) + timedelta(seconds=seconds) if seconds else None
+    return datetime.now(UTC) + timedelta(seconds=min(seconds, MOST_SECONDS)) if seconds else None
 
 
 def _attempt(flow: Job) -> int:

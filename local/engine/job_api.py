@@ -216,10 +216,16 @@ def _submit(call: Call) -> UUID:
 def _moment(at: str | None, seconds: str | None) -> datetime | None:
     try:
         if at:
-            return datetime.fromisoformat(at)
-        return datetime.fromtimestamp(datetime.now().timestamp() + float(seconds)).astimezone() if seconds else None
-    except (ValueError, OverflowError) as error:
+            moment = datetime.fromisoformat(at).astimezone()
+        elif seconds:
+            moment = datetime.fromtimestamp(datetime.now().timestamp() + float(seconds)).astimezone()
+        else:
+            return None
+    except (ValueError, OverflowError, OSError) as error:
         raise bad_request(str(error)) from None
+    if not 1970 <= moment.year < 2200:
+        raise bad_request(f"{moment.isoformat()} is no moment that a run could be meant for")
+    return moment
 
 
 def _job(call: Call, job_id: UUID) -> Job | None:

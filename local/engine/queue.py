@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from threading import Condition
 from uuid import UUID
 
+#: Seconds after which a worker looks anew.
+LONGEST_WAIT = 3600.0
+
 
 @dataclass(order=True, frozen=True)
 class Due:
@@ -38,7 +41,8 @@ class Queue:
                 left = self._heap[0].moment - time.time() if self._heap else None
                 if left is not None and left <= 0:
                     return heapq.heappop(self._heap)
-                self._changed.wait(left)
+                # A wait of centuries is more than a lock can count.
+                self._changed.wait(None if left is None else min(left, LONGEST_WAIT))
             return None
 
     def close(self) -> None:

@@ -98,6 +98,9 @@ def test_of_many_callers_with_one_id_one_gets_it(engine: Engine) -> None:
         ("jobs/run/f/f/a/flow?job_id=nonsense", 400, None),
         ("jobs/run/f/f/a/flow?scheduled_in_secs=soon", 400, None),
         ("jobs/run/f/f/a/flow?scheduled_in_secs=1e300", 400, None),
+        ("jobs/run/f/f/a/flow?scheduled_in_secs=1e10", 400, None),
+        ("jobs/run/f/f/a/flow?scheduled_for=9999-12-31T23:59:59-14:00", 400, None),
+        ("jobs/run/f/f/a/flow?scheduled_for=0001-01-01T00:00:00Z", 400, None),
     ],
 )
 def test_what_cannot_be_run_is_refused(engine: Engine, path: str, status: int, text: str | None) -> None:
@@ -120,6 +123,7 @@ def test_a_body_that_is_too_large_is_refused(engine: Engine) -> None:
 
 
 def test_a_run_can_be_started_later(engine: Engine) -> None:
+    engine.queue("p", "f/a/echo", {"x": 1}, scheduled_for="2190-01-01T00:00:00Z")
     job_id = engine.queue("p", "f/a/echo", {"x": 1}, scheduled_in_secs=0.5)
     assert engine.job(job_id)["running"] is False
     start = time.monotonic()

@@ -383,6 +383,7 @@ def test_what_has_no_end_is_ended(shelf: Shelf, site: WebSite, crawler: Crawler,
 
 
 def test_a_first_page_that_leads_in_a_circle_is_no_beginning(site: WebSite, crawler: Crawler):
+    site.pages |= {"/": page("Inicio"), "/robots.txt": Response("", 404), "/sitemap.xml": Response("", 404)}
     run = crawler.add(site.url + "/")
     assert crawler.crawl(run) == "ready"
     before = crawler.sources()
