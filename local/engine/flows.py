@@ -582,7 +582,8 @@ class Tree:
         is_late = flow.suspend_until is not None and flow.suspend_until <= now
         if refused is None and not is_late:
             if flow.suspend_until is None:
-                flow.suspend_until = now + timedelta(seconds=min(suspend.get("timeout") or SUSPEND_SECONDS, MOST_SECONDS))
+                patience = min(suspend.get("timeout") or SUSPEND_SECONDS, MOST_SECONDS)
+                flow.suspend_until = now + timedelta(seconds=patience)
                 self.queued.append((flow, flow.suspend_until))
             flow.state = "suspended"
             state |= {"type": "WaitingForEvents", "count": required, "suspend": required - len(events)}
