@@ -33,7 +33,7 @@ from f.knowledge.documents import Extraction, ExtractionError, Limits, Page, ide
 
 #: What the child imports. It has no access to Windmill, so it gets the sources that this process was given.
 MODULES = (
-    *("documents", "markup", "plain_text", "html_text"),
+    *("documents", "charsets", "markup", "plain_text", "html_text"),
     *("docx_package", "docx_styles", "docx_text", "pdf_tables", "pdf_view", "pdf_layout", "pdf_text", "extraction"),
 )
 

@@ -1,5 +1,6 @@
 """The process that reads: kinds by content, limits, and a caller that survives all of it."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from made_documents import Pdf, docx, html, packed, page_pdf, paragraph, raw_pdf, stream
+from systems import ROOT
 
+from f.knowledge import extraction
 from f.knowledge.documents import ExtractionError, Limits, identify
 from f.knowledge.extraction import extract
 
@@ -185,3 +188,19 @@ def test_a_process_cannot_look_into_the_one_that_started_it(state: str, answer: 
     command = [sys.executable, "-c", PARENT, state]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer in done.stdout, done.stderr
+
+
+def test_the_child_gets_every_module_that_it_imports():
+    """In Windmill it has no other way to them, while here it also finds the repository's."""
+    seen: set[str] = set()
+    waiting = ["extraction"]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            for node in ast.walk(ast.parse((ROOT / "f" / "knowledge" / f"{name}.py").read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("f."):
+                    path = str(node.module).split(".")
+                    assert path[1] == "knowledge", f"{name} imports {node.module}"
+                    waiting += path[2:] or [alias.name for alias in node.names]
+    assert set(extraction.MODULES) == seen
