@@ -17,7 +17,6 @@ from f.knowledge import extraction
 from f.knowledge.documents import ExtractionError, Limits, identify
 from f.knowledge.extraction import extract
 
-ROOT = Path(__file__).parents[2]
 PDF = Pdf().write("Hello from a PDF").bytes()
 
 
