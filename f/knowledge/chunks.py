@@ -27,6 +27,10 @@ UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
 #: Of Latin letters only: elsewhere they make other letters.
 ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")
 SEPARATOR = " › "
+#: Characters that the splitter is given at once: where it finds no good place to cut, its time grows with the square.
+WINDOW = 20_000
+#: Where a long section is cut before, the best first.
+SEAMS = ("\n\n", "\n", ". ", "。", " ")
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,24 @@ def _pieces(section: _Section) -> Iterator[Chunk]:
         position += len(line)
         ends.append((position, page))
     place = 0
-    for offset, piece in _splitter().chunk_indices(text):
-        while ends[place][0] <= offset:
-            place += 1
-        yield Chunk(section.headings, ends[place][1], piece)
+    for start, window in _windows(text):
+        for offset, piece in _splitter().chunk_indices(window):
+            while ends[place][0] <= start + offset:
+                place += 1
+            yield Chunk(section.headings, ends[place][1], piece)
+
+
+def _windows(text: str) -> Iterator[tuple[int, str]]:
+    """`text` in parts of at most WINDOW characters, each with its place."""
+    start = 0
+    while len(text) - start > WINDOW:
+        at = next(
+            (at + len(seam) for seam in SEAMS if (at := text.rfind(seam, start + WINDOW // 2, start + WINDOW)) > 0),
+            start + WINDOW,
+        )
+        yield start, text[start:at]
+        start = at
+    yield start, text[start:]
 
 
 @cache

@@ -111,8 +111,8 @@ def search(
     found.ms["embedding"] = _ms(started)
     with tenant(connection, organization_id):
         _rank(connection, organization_id, chatbot, text, found, max(most, CANDIDATES), rerank)
-        # More than are wanted: some are joined, some say the same.
-        ids = [chunk_id for chunk_id, _ in found.ranked[: max(most * 2 + 6, READ if reader else 0)]]
+        # All candidates: some are joined, and of a document that repeats itself most say the same.
+        ids = [chunk_id for chunk_id, _ in found.ranked]
         rows = connection.execute(
             search_queries.READ_CHUNKS, {"organization_id": organization_id, "ids": ids}
         ).fetchall()

@@ -55,10 +55,16 @@ def lock(connection: Connection, job: Job) -> tuple[Progress, dict[str, Any]]:
     return ("wanted" if source["wanted_version"] == job.version else "superseded"), source
 
 
+def _still_open(connection: Connection, job: Job) -> tuple[Progress, dict[str, Any]]:
+    """As `lock`; "superseded" too for a version that has come to its end: whoever comes late changes nothing."""
+    standing, source = lock(connection, job)
+    return ("superseded" if source.get("state") in ("ready", "failed") else standing), source
+
+
 def look(connection: Connection, job: Job) -> tuple[Progress, dict[str, Any]]:
     """How far the version is, and its source."""
     with tenant(connection, job.organization_id):
-        standing, source = lock(connection, job)
+        standing, source = _still_open(connection, job)
         return (_progress(connection, job) if standing == "wanted" else standing), source
 
 
@@ -99,7 +105,7 @@ def keep(connection: Connection, job: Job, extraction: Extraction) -> Progress:
         "warnings": Jsonb([clean(str(warning))[:300] for warning in extraction.warnings[:20]]),
     }
     with tenant(connection, job.organization_id):
-        standing, _ = lock(connection, job)
+        standing, _ = _still_open(connection, job)
         if standing != "wanted":
             return standing
         progress = _progress(connection, job)

@@ -86,14 +86,16 @@ def request_of(
     _files.clear()
     event = event_as_sent(event)
     problem = None
-    stored: dict[str, Any] = {}
     found: dict[str, Any] = {}
     if take_file is not None:
         file, found = take_file(event)
         _files.append(file)
         event = {name: value for name, value in event.items() if name not in ("body", "raw_string")}
+    query, params = event.get("query") or {}, event.get("params") or {}
+    # Where the body is none, what the path names counts all the same.
+    stored: dict[str, Any] = {**query, **found, **params}
     try:
-        stored = {**(event.get("query") or {}), **found, **_body(event), **(event.get("params") or {})}
+        stored = {**query, **found, **_body(event), **params}
         if unknown := stored.keys() - set(accepted):
             names = ", ".join(sorted(name for name in unknown if re.fullmatch(r"\w{1,40}", name))) or "some"
             problem = f"unknown arguments: {names}; known are {', '.join(sorted(accepted))}"

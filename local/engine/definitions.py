@@ -41,8 +41,7 @@ REQUIRED = {
     "identity": set[str](),
 }
 SUSPEND_KEYS = {
-    "required_events", "timeout", "resume_form", "user_auth_required", "user_groups_required",
-    "self_approval_disabled", "hide_cancel", "continue_on_disapprove_timeout",
+    "required_events", "timeout", "resume_form", "hide_cancel", "continue_on_disapprove_timeout",
 }  # fmt: skip
 #: What is of one type alone, wherever it stands: Windmill refuses another when the flow is saved.
 TYPES: dict[str, type] = {

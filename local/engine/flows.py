@@ -493,6 +493,8 @@ class Tree:
         """Start a script, inline code or another flow as a step; `arguments` instead of its transforms."""
         job = self._single(flow, module, key, flow.args, step_id=module["id"])
         job.scheduled_for = moment
+        if key not in (FAILURE, PREPROCESSOR):
+            self._view.current(flow)[1]["job"] = str(job.id)
         transforms = module["value"]["input_transforms"]
         if arguments is not None:
             transforms = {name: {"type": "static", "value": value} for name, value in arguments.items()}

@@ -76,6 +76,10 @@ FLOW = "f/a/bad__flow/flow.yaml: "
         (with_module(timeout="soon"), FLOW + "value.modules[0] (a).timeout"),
         (with_module(sleep=3), FLOW + "value.modules[0] (a).sleep"),
         (with_module(suspend={"required_events": "one"}), FLOW + "value.modules[0] (a).suspend.required_events"),
+        (
+            with_module(suspend={"required_events": 1, "user_auth_required": True}),
+            FLOW + "value.modules[0] (a).suspend.user_auth_required",
+        ),
         (with_module(suspend={"until": 1}), FLOW + "value.modules[0] (a).suspend.until"),
         (with_value(type="aiagent"), FLOW + "value.modules[0] (a).value.type: 'aiagent'"),
         (

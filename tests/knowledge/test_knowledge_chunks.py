@@ -1,5 +1,6 @@
 """Cutting, fusing, joining, citing: without a database."""
 
+import time
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,17 @@ SOURCE = UUID(int=1)
 def row(number: int, position: int, body: str, headings: tuple[str, ...] = ("A",)) -> dict:
     return {"id": number, "source_id": SOURCE, "version": 1, "position": position, "headings": list(headings)} | {
         "page": None, "body": body, "content_hash": "", "name": "Catálogo", "kind": "file", "url": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", ["a9", "營", "word. ", "| a | b |\n"])
+def test_a_text_without_end_or_blanks_is_cut_in_time(piece: str):
+    text = piece * (400_000 // len(piece))
+    began = time.process_time()
+    chunks = split([(1, text)])
+    assert time.process_time() - began < 20
+    assert "".join(chunk.text for chunk in chunks).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace(
+        "\n", ""
+    )
 
 
 def test_chunks_know_their_headings_and_page():

@@ -18,8 +18,19 @@ from systems import ROOT, Database
 from websites import Crawler, WebSite, page, resolver
 
 from exchange.bodies import LIMITS, DocumentBody
-from f.knowledge import ingestion, open_source, parse_source, publish_source, queries, stage_source, tickets, visit_site
+from f.knowledge import (
+    embed_chunks,
+    ingestion,
+    open_source,
+    parse_source,
+    publish_source,
+    queries,
+    stage_source,
+    tickets,
+    visit_site,
+)
 from f.knowledge.crawling import Run
+from f.knowledge.documents import Extraction, Page
 from f.knowledge.exchange import Exchange, ExchangeError
 from f.knowledge.sites import Document, Outcome, Scouted
 from f.knowledge.versions import Job
@@ -81,6 +92,21 @@ def test_what_is_not_wanted_any_more_is_neither_handed_out_nor_kept(shelf, seede
         shelf.connection.execute(queries.DELETE_SOURCE, job.keys)
     assert parse_source.main(url, given) == {"state": "gone"}
     assert open_source.main(seeded_database.app_resource, KEY, **job.keys) == {"state": "gone"}
+
+
+def test_a_reader_that_comes_late_changes_nothing_of_what_is_published(shelf, seeded_database, url):
+    job = shelf.add(TEXT)
+    given = begun(shelf, seeded_database, job)
+    parse_source.main(url, given)
+    stage_source.main(seeded_database.app_resource, **job.keys)
+    embed_chunks.main(seeded_database.app_resource, **job.keys)
+    publish_source.main(seeded_database.app_resource, **job.keys)
+    assert source(shelf, job)["state"] == "ready"
+    with Exchange(url, given) as exchange:
+        assert exchange.keep(Extraction([Page(1, "# Otro")], [])) == "superseded"
+        assert exchange.fail_source("invalid", "late") == "superseded"
+    assert parse_source.main(url, given) == {"state": "superseded"}
+    assert source(shelf, job)["state"] == "ready" and shelf.search("carné").passages
 
 
 @pytest.mark.parametrize(

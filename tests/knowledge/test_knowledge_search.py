@@ -139,6 +139,13 @@ def test_when_the_index_is_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
     assert len(shelf.search("passage").by_meaning) == 41, "min(k, n), also of a tenant with few of the rows"
 
 
+def test_a_document_that_repeats_itself_leaves_room_for_others(shelf: Shelf):
+    shelf.learn("\n\n".join("The workshop repairs bicycles of every kind, today as always. " * 20 for _ in range(25)))
+    for subject in ("garden", "piano", "lake", "tower", "bread", "train", "lamp", "wool"):
+        shelf.learn(f"# The {subject}\n\nThe {subject} of every kind is here.")
+    assert len(shelf.search("The workshop repairs bicycles of every kind").passages) == 6
+
+
 def test_a_crowd_of_tenants_with_the_same_text(seeded_database: Database, shelf: Shelf):
     """Row-level security and the conditions of every query: a thousand tenants are `./dev eval --scale`."""
     with psycopg.connect(seeded_database.owner_url, autocommit=True) as owner:

@@ -46,6 +46,12 @@ def test_a_body_that_is_no_object(sent: str) -> None:
     assert http.request_of(event(sent), ["x"])["problem"] == "the body must be a JSON object"
 
 
+def test_what_the_path_names_counts_though_the_body_is_none() -> None:
+    sent = http.request_of(event("{bad", params={"b": "b"}, query={"a": "1"}), http.accepted_by(echo))
+    assert json.loads(sent["arguments"]) == {"a": "1", "b": "b"}
+    assert sent["problem"] == "the body must be a JSON object"
+
+
 def test_unknown_arguments_are_named_unless_their_names_are_odd() -> None:
     assert http.request_of(event('{"typo": 1}'), ["a"])["problem"] == "unknown arguments: typo; known are a"
     assert "some" in http.request_of(event('{"$var:f/x": 1}'), ["a"])["problem"]

@@ -9,6 +9,7 @@
 
 import hashlib
 import os
+import re
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +61,7 @@ def main(organization: str, person: str) -> dict:
 
 def read_person(person: str) -> str:
     text = (person or "").strip()
-    if not text:
+    if not re.search(r"\w", text):
         raise ValueError("person: a phone number or a user id")
     if text.strip("+0123456789 ()-./"):
         return text

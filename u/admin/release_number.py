@@ -8,6 +8,7 @@
 """Let a number that was held send again"""
 
 from f.admin.desk import open_desk
+from f.lib import http
 from f.lib.alerts import resolve_alert
 from f.lib.database import connect, tenant
 from f.lib.windmill import get_resource
@@ -29,7 +30,7 @@ def main(phone_number_id: str) -> dict:
     Returns `state`: "released" or "not held", and how many conversations wait.
     """
     with open_desk("release_number", None) as desk, connect(get_resource("f/lib/database")) as connection:
-        values = {"phone_number_id": phone_number_id.strip()}
+        values = {"phone_number_id": http.text("phone_number_id", phone_number_id).strip()}
         route = connection.execute(event_queries.ROUTE_NUMBER, values).fetchone()
         if route is None:
             raise NotFound(values["phone_number_id"])

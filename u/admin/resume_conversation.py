@@ -7,9 +7,8 @@
 # ///
 """Give a conversation back to the bot"""
 
-from uuid import UUID
-
 from f.admin.desk import open_desk
+from f.lib import http
 from f.lib.database import Connection, connect, tenant
 from f.lib.windmill import get_resource
 from f.ops import repair_queries
@@ -62,7 +61,7 @@ def find(connection: Connection, conversation_id: str, contact_number: str) -> l
     digits = "".join(character for character in contact_number if character.isdigit())
     is_number = contact_number.strip("+0123456789 ()-./") == ""
     wanted = {
-        "conversation_id": UUID(conversation_id) if conversation_id else None,
+        "conversation_id": http.uuid("conversation_id", conversation_id) if conversation_id else None,
         "contact": None if conversation_id else (digits if is_number else contact_number),
     }
     found = []

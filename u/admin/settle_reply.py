@@ -56,7 +56,7 @@ def main(organization: str, reply_id: str, outcome: Literal["sent", "failed"], s
         organization_id = desk.organization(organization)
         values: dict[str, Any] = {
             "organization_id": organization_id,
-            "reply_id": http.uuid("reply_id", reply_id.strip()),
+            "reply_id": http.uuid("reply_id", (reply_id or "").strip()),
         }
         with desk.work(organization_id) as record, tenant(connection, organization_id):
             found = connection.execute(repair_queries.FIND_REPLY, values).fetchone()

@@ -86,10 +86,12 @@ def main(
         "model_name": (model_name or "").strip() or None,
         "temperature": None if temperature is None else http.number("temperature", temperature, 0, 2),
     }
+    if any(not isinstance(fact, dict) or set(fact) != {"topic", "text"} for fact in facts or ()):
+        raise http.invalid("facts", 'must be a list of {"topic": …, "text": …}')
     changes = {name: value for name, value in given.items() if value is not None}
     with open_desk("try_prompt", None) as desk, connect(get_resource("f/lib/database")) as connection:
         organization_id = desk.organization(organization)
-        values = {"organization_id": organization_id, "turn_id": http.uuid("turn_id", turn_id.strip())}
+        values = {"organization_id": organization_id, "turn_id": http.uuid("turn_id", (turn_id or "").strip())}
         with tenant(connection, organization_id):
             context = read_turn(connection, values, changes)
         start_script("f/admin/erase_run", {"job_id": os.environ["WM_JOB_ID"]}, SHOWN_SECONDS)
