@@ -49,11 +49,17 @@ class Passage:
 
 
 def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: int) -> list[Passage]:
-    """At most `most` passages of the chunks `rows`, best first: neighbours are one, repetitions are left out."""
+    """At most `most` passages of the chunks `rows`, best first: neighbours are one, repetitions are left out.
+
+    Neighbours are looked for among the best alone: further down everything is somebody's neighbour.
+    """
     ordered = sorted(rows, key=lambda row: (-scores[row["id"]], row["id"]))
+    best = {row["id"] for row in ordered[: most * 2 + 6]}
     kept: list[Mapping[str, Any]] = []
     words: list[frozenset[str]] = []
     for row in ordered:
+        if row["id"] not in best and len(kept) >= len(best):
+            break
         these = frozenset(row["body"].casefold().split())
         if not any(_alike(these, others) for others in words):
             kept.append(row)
@@ -61,6 +67,8 @@ def join(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], most: i
     runs: list[list[Mapping[str, Any]]] = []
     for row in kept:
         run = next((run for run in runs if len(run) < LONGEST_RUN and _touches(row, run)), None)
+        if run is not None and row["id"] not in best:
+            continue
         if run is not None:
             run.append(row)
         elif len(runs) < most:
