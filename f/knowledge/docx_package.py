@@ -73,8 +73,9 @@ def safe_copy(data: bytes, limits: Limits, warnings: list[str]) -> bytes:
 def _safe_part(name: str, part: bytes, names: set[str]) -> bytes:
     if part.startswith((b"\xff\xfe", b"\xfe\xff")):
         part = re.sub(r"""encoding=["'][^"']*["']""", "", part.decode("utf-16"), count=1).encode()
-    # Word writes neither; they are for entities that expand, or that fetch.
-    if b"<!DOCTYPE" in part or b"<!ENTITY" in part:
+    # Word writes neither; they are for entities that expand, or that fetch. In UTF-16 there is a zero in each letter.
+    letters = part.replace(b"\0", b"") if b"\0" in part else part
+    if b"<!DOCTYPE" in letters or b"<!ENTITY" in letters:
         raise ExtractionError("invalid", "The document declares XML entities, which no Word document does.")
     for strict, transitional in _STRICT:
         part = part.replace(strict, transitional)

@@ -18,8 +18,11 @@ import httpx
 EMBEDDED = {"64:ff9b::/96": 128, "64:ff9b:1::/48": 128, "2002::/16": 48}
 
 #: Networks of IANA's registries of special purposes that Python's `is_global` does not know everywhere: assignments of
-#: protocols (with a cloud's metadata in it), the old relays to 6to4, documentation.
-SPECIAL = [ipaddress.ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+#: protocols (with a cloud's metadata in it), the old relays to 6to4, documentation; and the address at which every
+#: machine in Azure finds what serves it, which no registry has.
+SPECIAL = [
+    ipaddress.ip_network(network) for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "168.63.129.16/32")
+]
 
 #: Where the web is served. On others of a public host there are mail servers and databases.
 PORTS = (80, 443, 8080, 8443)

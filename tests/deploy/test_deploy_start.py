@@ -55,6 +55,14 @@ def test_what_is_there_stays(folder: Path) -> None:
     assert start(folder, "--env").stdout == "" and (folder / ".env").read_text() == first
 
 
+@pytest.mark.parametrize("nothing", ["", '""', "''", " ", "   # comment"])
+def test_what_is_no_value_is_made(folder: Path, nothing: str) -> None:
+    (folder / ".env").write_text(f"APP_PASSWORD={nothing}\nMETA_APP_SECRETS={nothing}\n")
+    assert "META_APP_SECRETS is invented" in start(folder, "--env").stderr
+    values = read_env_file(folder / ".env")
+    assert len(values["APP_PASSWORD"]) == 48 and values["META_APP_SECRETS"].startswith("demo-app:")
+
+
 def test_it_builds_and_waits_for_all(folder: Path) -> None:
     tools = folder / "tools"
     tools.mkdir()

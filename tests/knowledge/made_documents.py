@@ -87,7 +87,9 @@ def page_pdf(content: bytes, *more: bytes, resources: bytes = b"", entries: byte
     return raw_pdf(catalogue, pages, page, stream(content, entries), FONT, *more)
 
 
-def docx(body: str, parts: Mapping[str, str] | None = None, relationships: str = "", namespace: str = W) -> bytes:
+def docx(
+    body: str, parts: Mapping[str, str | bytes] | None = None, relationships: str = "", namespace: str = W
+) -> bytes:
     """A Word document from the XML of its body; `parts` by name take the place of what is there."""
     document = f'<w:document xmlns:w="{namespace}" xmlns:r="{OFFICE}"><w:body>{body}</w:body></w:document>'
     files = {

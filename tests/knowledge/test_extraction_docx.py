@@ -153,6 +153,9 @@ def test_entities_are_refused() -> None:
     assert refused(docx("", {"word/document.xml": bomb})) == "invalid"
     fetch = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><x>&x;</x>'
     assert refused(docx(paragraph("x"), {"word/other.xml": fetch})) == "invalid"
+    for encoding in ("utf-16-be", "utf-16-le", "utf-16"):
+        declared = f'<?xml version="1.0" encoding="{encoding[:6]}"?>{fetch}'.encode(encoding)
+        assert refused(docx(paragraph("x"), {"word/other.xml": declared})) == "invalid", encoding
 
 
 def test_archives_that_explode_are_refused() -> None:
