@@ -257,8 +257,7 @@ def _test(options: argparse.Namespace) -> int:
     if options.rest:
         return subprocess.run([*command, *options.rest], cwd=ROOT, check=False).returncode
     # All of it: a file here, a file there, and the promises afterwards, which are about time, with nobody beside them.
-    # One more than there are cores: half of the time a test waits for something that it has started.
-    processes = str(min(MOST_TEST_PROCESSES, (os.cpu_count() or 1) + 1))
+    processes = str(max(2, min(MOST_TEST_PROCESSES, os.cpu_count() or 1)))
     shared = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", f"--ignore={PROMISES}"]
     parts = (shared, [PROMISES])
     return max(subprocess.run([*command, *part], cwd=ROOT, check=False).returncode for part in parts)
