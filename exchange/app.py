@@ -135,9 +135,8 @@ def keep_text(connection: Connection, job: Job, body: bytes) -> Response:
 def fail_source(connection: Connection, job: Job, body: bytes) -> Response:
     failure = parsed(FailureBody, body)
     state, _ = versions.look(connection, job)
-    if state == "wanted" and versions.fail(connection, job, failure.code, failure.message):
-        state = "failed"  # type: ignore[assignment]
-    return JSONResponse({"state": state})
+    has_failed = state == "wanted" and versions.fail(connection, job, failure.code, failure.message)
+    return JSONResponse({"state": "failed" if has_failed else state})
 
 
 # A crawl ----------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from systems import PASSWORDS, Database, RunningStack, own_environment, read_var
 
 from db import manage
 from local.postgres import Cluster
+from local.rerank_standin import RerankStandIn
+from local.standins import OpenAIStandIn
 
 # A shell tells what it starts in the background to ignore Ctrl-C, and that is passed on: tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -68,6 +70,21 @@ def make_database(cluster: Cluster, templates: dict[bool, str]) -> Iterator[Call
 def seeded_database(make_database: Callable[..., Database]) -> Database:
     """A database of this test's own with the demo tenants."""
     return make_database(seeded=True)
+
+
+@pytest.fixture
+def openai() -> Iterator[OpenAIStandIn]:
+    server = OpenAIStandIn()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def api() -> Iterator[RerankStandIn]:
+    """A re-ranker's API."""
+    server = RerankStandIn()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

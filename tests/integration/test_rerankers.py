@@ -9,8 +9,6 @@ from steps import Platform
 
 from f.lib.database import connect
 from f.whatsapp.turn_queries import TURN_SETTINGS
-from local.rerank_standin import RerankStandIn
-from local.standins import OpenAIStandIn
 
 TEXTS = (
     "# Crowns\n\nA crown of zirconia costs 640 pounds.",
@@ -33,20 +31,6 @@ def shelf(platform: Platform) -> Iterator[Shelf]:
         )
         yield made
         made.owner.close()
-
-
-@pytest.fixture
-def api() -> Iterator[RerankStandIn]:
-    server = RerankStandIn()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIStandIn]:
-    server = OpenAIStandIn()
-    yield server
-    server.close()
 
 
 def settings(platform: Platform, **values: str) -> None:

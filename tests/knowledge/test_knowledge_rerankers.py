@@ -1,7 +1,6 @@
 """Re-rankers that read: an API and a chat model, against servers that speak their protocols."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,6 @@ from local.standins import OpenAIStandIn, json_reply, reply
 
 PASSAGES = ["We sell bread.", "A puncture costs nine euros.", "The shop is in Seville."]
 QUESTION = "How much is a puncture?"
-
-
-@pytest.fixture
-def api() -> Iterator[RerankStandIn]:
-    server = RerankStandIn()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIStandIn]:
-    server = OpenAIStandIn()
-    yield server
-    server.close()
 
 
 def reader(server: RerankStandIn, **options: Any) -> ApiReader:

@@ -6,14 +6,7 @@ import pytest
 
 from f.agent.chain import Link
 from f.agent.models import build_model
-from local.standins import GeminiStandIn, OpenAIStandIn, StandIn
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIStandIn]:
-    server = OpenAIStandIn()
-    yield server
-    server.close()
+from local.standins import GeminiStandIn, StandIn
 
 
 @pytest.fixture
