@@ -95,13 +95,15 @@ def test_sizes_are_those_of_the_unpacked_page(httpserver: HTTPServer, look, monk
 @pytest.mark.parametrize(
     ("data", "encoding", "outcome"),
     [
-        (gzip.compress(b"page"), "gzip", b"page"),
-        (gzip.compress(b"pa") + gzip.compress(b"ge") + bytes(99), "x-gzip", b"page"),
-        (b"page", "identity", b"page"),
-        (b"page", "gzip", "encoding"),
-        (gzip.compress(b"page" * 999)[:-9], "gzip", "encoding"),
-        (gzip.compress(gzip.compress(bytes(10_000_000))), "gzip, gzip", "encoding"),
-        (b"page", "br", "encoding"),
+        pytest.param(gzip.compress(b"page"), "gzip", b"page", id="packed"),
+        pytest.param(
+            gzip.compress(b"pa") + gzip.compress(b"ge") + bytes(99), "x-gzip", b"page", id="two members and padding"
+        ),
+        pytest.param(b"page", "identity", b"page", id="not packed"),
+        pytest.param(b"page", "gzip", "encoding", id="only said to be packed"),
+        pytest.param(gzip.compress(b"page" * 999)[:-9], "gzip", "encoding", id="truncated"),
+        pytest.param(gzip.compress(gzip.compress(bytes(10_000_000))), "gzip, gzip", "encoding", id="packed twice"),
+        pytest.param(b"page", "br", "encoding", id="a way nobody offered"),
     ],
 )
 def test_packed_pages(httpserver: HTTPServer, look, data: bytes, encoding: str, outcome: bytes | str):

@@ -1,9 +1,11 @@
 """The rules for the repository as a whole."""
 
 import argparse
+import os
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,18 @@ def test_every_variable_of_the_settings_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
     names = ["DATA_DIR", "DATABASE_URL", *(name for name, _ in PORTS.values())]
     assert [name for name in names if not re.search(rf"^#?{name}=", example, re.MULTILINE)] == []
+
+
+def test_tests_have_the_same_names_in_every_process(request: pytest.FixtureRequest) -> None:
+    """The tests run in several processes at once, which is refused where one of them finds other names."""
+    ours = [item.nodeid for item in request.session.items]
+    files = sorted({name.split("::")[0] for name in ours})
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", "", *files],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    assert [name for name in ours if name not in set(found)] == []
