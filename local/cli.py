@@ -149,7 +149,7 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=10_000,
         metavar="N",
-        help="conversations under load, everything else in proportion (default: %(default)s)",
+        help="about so many conversations in all scenarios together (default: %(default)s)",
     )
     parser.add_argument("--hours", type=float, default=0.0, metavar="H", help="let the load go on at least so long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as well")

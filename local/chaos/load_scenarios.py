@@ -49,10 +49,10 @@ def duplicates(run: Run) -> Findings:
     return run.wave(duplicate_cases(run, run.size.share(1 / 4)))
 
 
-def mixed_cases(run: Run, number: int) -> list[Case]:
-    """Conversations of one to four messages, every third of them with some fault."""
+def mixed_cases(run: Run, number: int, seed: int) -> list[Case]:
+    """Conversations of one to four messages, every second of them with some fault, drawn with `seed`."""
     world, places = run.world, [place for place in points(run) if place[0] == "plain"]
-    chance = random.Random(run.size.conversations)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311
 
     def conversation(messages: int, fault: str) -> Any:
         def act(case: Case) -> None:
@@ -87,7 +87,10 @@ def mixed_cases(run: Run, number: int) -> list[Case]:
 def load(run: Run) -> Findings:
     """Many conversations at once, every second one with a fault: every accepted message has one end, in order."""
     began = time.monotonic()
-    found = run.wave(mixed_cases(run, run.size.conversations), at_once=48)
+    number, most = run.size.share(1 / 5), 500
+    found = run.in_rounds(
+        -(-number // most), lambda nth: mixed_cases(run, min(most, number - nth * most), nth), at_once=48
+    )
     while time.monotonic() - began < run.size.hours * 3600:
-        found.add(run.wave(mixed_cases(run, min(500, run.size.conversations)), at_once=48))
+        found.add(run.wave(mixed_cases(run, min(number, most), random.randrange(1 << 30)), at_once=48))  # noqa: S311
     return found

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from local.chaos import (
 )
 from local.chaos.findings import PROMISED_SECONDS, Findings
 from local.chaos.installation import Installation
-from local.chaos.scenario import SCENARIOS, Run, Scenario, Size
+from local.chaos.scenario import SCENARIOS, Rounds, Run, Scenario, Size
 from local.chaos.world import World
 
 #: Their import has filled SCENARIOS.
@@ -37,7 +38,9 @@ def main(options: argparse.Namespace, folder: Path) -> int:
         print("\n".join(f"{item.name:28}{item.promise}" for item in wanted))
         return 0
     size = Size(options.conversations, options.hours)
-    results = Results(folder / f"results-{size.conversations}-{size.hours:g}.jsonl", anew=options.fresh)
+    results = Results(folder / f"results-{size.conversations}-{size.hours:g}.jsonl")
+    if options.fresh:
+        results.forget({item.name for item in wanted})
     run_all([item for item in wanted if item.name not in results.done], size, results)
     known = {name: result for name, result in results.done.items() if name in {item.name for item in wanted}}
     report: dict[str, Any] = {"targets": targets(known), "scenarios": known}
@@ -50,24 +53,49 @@ def main(options: argparse.Namespace, folder: Path) -> int:
 class Results:
     """What scenarios have found, a line each, in a file that outlives us."""
 
-    def __init__(self, path: Path, *, anew: bool) -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if anew:
-            path.unlink(missing_ok=True)
         self._path = path
         lines = path.read_text().splitlines() if path.exists() else []
         self.done: dict[str, dict[str, Any]] = {}
+        #: Scenarios that were interrupted after some of their rounds.
+        self.begun: dict[str, dict[str, Any]] = {}
         for line in lines:
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue  # we were killed while we wrote it
-            self.done[entry["name"]] = entry
+            (self.begun if "rounds" in entry else self.done)[entry["name"]] = entry
 
     def add(self, name: str, found: Findings, seconds: float) -> None:
+        seconds += self.begun.get(name, {}).get("seconds", 0)
         self.done[name] = {"name": name, "seconds": round(seconds, 1), **found.as_dict()}
+        self._write(self.done[name])
+
+    def forget(self, names: set[str]) -> None:
+        """As if these scenarios had never run."""
+        for known in (self.done, self.begun):
+            for name in names & known.keys():
+                del known[name]
+        entries = [*self.begun.values(), *self.done.values()]
+        self._path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+    def rounds(self, name: str) -> Rounds:
+        """How far the scenario came the last time; what is kept there is written down."""
+        began, before = time.monotonic(), self.begun.get(name, {})
+        earlier = before.get("seconds", 0)
+
+        def keep(rounds: Rounds) -> None:
+            seconds = round(earlier + time.monotonic() - began, 1)
+            self._write({"name": name, "rounds": rounds.done, "seconds": seconds, **rounds.found.as_dict()})
+
+        names = {item.name for item in fields(Findings)}
+        found = Findings(**{key: value for key, value in before.items() if key in names})
+        return Rounds(before.get("rounds", 0), found, keep)
+
+    def _write(self, entry: dict[str, Any]) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps(self.done[name]) + "\n")
+            file.write(json.dumps(entry) + "\n")
 
 
 def run_all(wanted: Iterable[Scenario], size: Size, results: Results) -> None:
@@ -83,7 +111,7 @@ def run_all(wanted: Iterable[Scenario], size: Size, results: Results) -> None:
                     item = waiting.pop(0)
                     began = time.monotonic()
                     say(item.name, item.promise)
-                    found = one(item, world, size)
+                    found = one(item, world, size, results.rounds(item.name))
                     results.add(item.name, found, time.monotonic() - began)
                     for line in found.broken[:20]:
                         say(item.name, f"BROKEN {line}")
@@ -91,9 +119,9 @@ def run_all(wanted: Iterable[Scenario], size: Size, results: Results) -> None:
                         break  # nobody knows what it has left behind: go on with another installation
 
 
-def one(item: Scenario, world: World, size: Size) -> Findings:
+def one(item: Scenario, world: World, size: Size, rounds: Rounds) -> Findings:
     try:
-        return item.run(Run(world, size, lambda line: say(item.name, line)))
+        return item.run(Run(world, size, lambda line: say(item.name, line), rounds))
     except Exception as error:  # noqa: BLE001  # a scenario that crashes must not hide what the others find
         traceback.print_exc()
         return Findings(lost=1, broken=[f"crashed: {type(error).__name__}: {error}"])

@@ -1,7 +1,7 @@
 """What a scenario is, and the list of them: functions whose docstring is the promise that they try."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from local.chaos.findings import Findings, examine
 from local.chaos.world import Case, World
@@ -28,12 +28,23 @@ class Size:
 
 
 @dataclass
+class Rounds:
+    """How far a scenario of several rounds has come, and what these have found."""
+
+    done: int = 0
+    found: Findings = field(default_factory=Findings)
+    #: Remembers it, so that a run that is interrupted goes on after the last whole round.
+    keep: Callable[["Rounds"], None] = lambda rounds: None
+
+
+@dataclass
 class Run:
     """A scenario's run: what it works with."""
 
     world: World
     size: Size
     say: Progress
+    rounds: Rounds = field(default_factory=Rounds)
 
     def wave(
         self,
@@ -52,6 +63,15 @@ class Run:
 
         self.world.wave(cases, at_once=at_once, meanwhile=meanwhile, rest=rest, progress=progress)
         return examine(self.world, cases)
+
+    def in_rounds(self, number: int, cases_of: Callable[[int], list[Case]], *, at_once: int = 64) -> Findings:
+        """Run `number` waves of cases, one after the other; those of an earlier run that was interrupted count."""
+        for nth in range(self.rounds.done, number):
+            self.say(f"round {nth + 1} of {number}")
+            self.rounds.found.add(self.wave(cases_of(nth), at_once=at_once))
+            self.rounds.done = nth + 1
+            self.rounds.keep(self.rounds)
+        return self.rounds.found
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,9 @@ def killed_at_every_point(run: Run) -> Findings:
     """`kill -9` before and after each write and each call outside of each step, in fresh processes: one answer, or
     `uncertain` with an alert, within three minutes."""
     places = points(run)
-    cases = [case_at(run, place, "kill") for _ in range(run.size.each) for place in places]
-    return run.wave(cases, at_once=AT_ONCE_FRESH)
+    return run.in_rounds(
+        run.size.each, lambda _: [case_at(run, place, "kill") for place in places], at_once=AT_ONCE_FRESH
+    )
 
 
 @scenario(fresh=True)
@@ -105,13 +106,10 @@ def twin_cases(run: Run) -> list[Case]:
 
 
 @scenario(fresh=True)
-def killed_around_a_tool(run: Run) -> Findings:
-    """Killed before, during and after a tool's call and what is recorded of it: the effect happens once."""
-    places = [place for place in points(run) if place[0] == "tool"]
-    cases = [case_at(run, place, "kill") for _ in range(run.size.each) for place in places]
-    # Once more for each: the tool dies after its effect, and its answer is lost.
-    cases += [case_at(run, ("tool", "generate_reply", "after POST capture_lead 1"), "kill", times=2)
-              for _ in range(run.size.each)]  # fmt: skip
+def tool_dies_after_its_effect(run: Run) -> Findings:
+    """A tool's answer is lost after its effect, and once more when the step asks again: the effect happens once."""
+    point = ("tool", "generate_reply", "after POST capture_lead 1")
+    cases = [case_at(run, point, "kill", times=2) for _ in range(run.size.each)]
     return run.wave(cases, at_once=AT_ONCE_FRESH)
 
 

@@ -5,13 +5,13 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from local.chaos import run
 from local.chaos.findings import Findings
-from local.chaos.scenario import SCENARIOS, Size
+from local.chaos.scenario import SCENARIOS, Run, Size
 from local.cli import build_parser
 
 DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -80,6 +80,37 @@ def test_what_is_done_is_not_done_again_unless_asked(found: dict[str, Findings],
     found["load"] = Findings()
     assert run.main(options("--only", "load"), tmp_path) == 1
     assert run.main(options("--only", "load", "--fresh"), tmp_path) == 0
+
+
+def test_only_what_is_named_is_done_anew(found: dict[str, Findings], tmp_path: Path) -> None:
+    found["load"] = Findings(lost=1)
+    assert run.main(options("--only", "load", "--only", "duplicates"), tmp_path) == 1
+    assert run.main(options("--only", "duplicates", "--fresh"), tmp_path) == 0
+    found["load"] = Findings()
+    assert run.main(options("--only", "load"), tmp_path) == 1
+
+
+def test_rounds_of_an_interrupted_run_count(tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def waves(kept: run.Results, until: int) -> Findings:
+        def wave(cases: list[Any], **_: Any) -> Findings:
+            if cases == [until]:
+                raise Interrupted
+            return Findings(accepted=1, slowest=float(cases[0]))
+
+        one = Run(cast(Any, None), Size(), lambda line: None, kept.rounds("load"))
+        one.wave = wave  # type: ignore[method-assign]
+        return one.in_rounds(4, lambda nth: cast(Any, [nth]))
+
+    file = tmp_path / "results.jsonl"
+    with pytest.raises(Interrupted):
+        waves(run.Results(file), until=2)
+    found = waves(run.Results(file), until=1)
+    assert (found.accepted, found.slowest) == (4, 3.0)
+    run.Results(file).add("load", found, 1.0)
+    assert run.Results(file).done["load"]["accepted"] == 4
 
 
 def test_an_unknown_scenario(tmp_path: Path) -> None:
