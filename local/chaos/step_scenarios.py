@@ -13,7 +13,7 @@ STOPPED_SECONDS = 95
 #: What happens to a flow at most points leaves a lease behind: these are told apart from the rest.
 COMMITS = ("commit", "POST")
 #: Conversations at once where each job is a process: more would only wait for each other.
-AT_ONCE_FRESH = 12
+AT_ONCE_FRESH = 36
 Point = tuple[str, str, str]
 
 
