@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-#: A number that is reserved for fiction.
-SENDER = "447700900123"
+#: The person whom the chat page shows first. The number is reserved for fiction.
+SENDER = "447700900101"
 ANSWERED = ("answered", "merged")
 
 

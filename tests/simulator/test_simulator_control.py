@@ -8,7 +8,8 @@ import pytest
 from simulator_bots import STEPS, TOOLS, record_turn, settle_without_reply
 from simulator_systems import BICIS, DENTAL, Simulator, Webhook, new_phone
 
-from local.say import say
+from local.say import SENDER, say
+from local.simulator.phones import FIRST_PEOPLE
 
 NUMBER = DENTAL["phone_number_id"]
 
@@ -202,3 +203,7 @@ def turn_of(simulator: Simulator, **query: str) -> dict[str, Any]:
 
 def texts(simulator: Simulator, **filters: str) -> list[str]:
     return [message["text"] for message in simulator.witness(**filters)]
+
+
+def test_who_says_something_is_whom_the_page_shows_first() -> None:
+    assert FIRST_PEOPLE[0].wa_id == SENDER
