@@ -106,6 +106,8 @@ class Workspace:
     scripts: dict[str, Script] = field(default_factory=dict)
     flows: dict[str, Flow] = field(default_factory=dict)
     triggers: list[HttpTrigger] = field(default_factory=list)
+    #: The file of each route: by its method, whether its path begins with the workspace's name, and the path.
+    routes: dict[tuple[str, bool, str], str] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -249,6 +251,10 @@ class _Reader:
         if not ROUTE_PATH.match(given["route_path"]):
             raise WorkspaceError(f"{self.name}: route_path: {given['route_path']!r} is not a route")
         method = self._choice(given, "http_method", ("get", "post", "put", "delete", "patch"))
+        # Windmill's own comparison: what parameters are called makes no difference, nor whether the trigger is enabled.
+        route = method, bool(given.get("workspaced_route")), re.sub(r"([:*])[-\w]+", r"\1", given["route_path"])
+        if (other := self.workspace.routes.setdefault(route, self.name)) != self.name:
+            raise WorkspaceError(f"{self.name}: route_path: {other} has the same route")
         authentication = self._choice(given, "authentication_method", ("none", "windmill", "api_key", "basic_http"))
         request_type = self._choice(
             given, "request_type", ("sync", "async"), "async" if given.get("is_async") else "sync"

@@ -31,7 +31,7 @@ def with_value(**value: Any) -> Files:
     return with_module(value=value)
 
 
-def with_trigger(**keys: Any) -> Files:
+def with_trigger(name: str = "t", **keys: Any) -> Files:
     trigger = {
         "script_path": "f/a/x",
         "is_flow": False,
@@ -39,7 +39,7 @@ def with_trigger(**keys: Any) -> Files:
         "http_method": "post",
         "authentication_method": "none",
     }
-    return {"f/a/t.http_trigger.yaml": trigger | keys}
+    return {f"f/a/{name}.http_trigger.yaml": trigger | keys}
 
 
 def with_schedule(**keys: Any) -> Files:
@@ -148,6 +148,10 @@ FLOW = "f/a/bad__flow/flow.yaml: "
         ),
         (with_trigger(http_method="trace"), "f/a/t.http_trigger.yaml: http_method: 'trace'"),
         (with_trigger(route_path="a//b"), "f/a/t.http_trigger.yaml: route_path: 'a//b'"),
+        (
+            with_trigger(route_path="a/:id/b") | with_trigger("u", route_path="a/:other/b", mode="disabled"),
+            "f/a/u.http_trigger.yaml: route_path: f/a/t.http_trigger.yaml has the same route",
+        ),
         (
             with_trigger(authentication_method="signature"),
             "f/a/t.http_trigger.yaml: authentication_method: 'signature'",
