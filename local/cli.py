@@ -266,7 +266,8 @@ def _test(options: argparse.Namespace) -> int:
 def _chaos(options: argparse.Namespace) -> int:
     from local.chaos import run as chaos  # a second that no other verb needs
 
-    return chaos.main(options, load(full_environment()).data_dir / "chaos")
+    settings = load(full_environment())
+    return chaos.main(options, settings.data_dir / "chaos", settings.real_windmill)
 
 
 def _check(_: argparse.Namespace) -> int:

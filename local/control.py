@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local import database
-from local.credentials import DEMO1, DEMO2, WORKSPACE, Credentials
+from local.credentials import DEMO1, DEMO2, Credentials
 from local.install import ROOT
 from local.running import StackError, find_running
 from local.settings import Settings
-from local.stack import Stack, addresses, answers
+from local.stack import Stack, addresses, answers, windmill_of
 
 STOP_SECONDS = 60
 
@@ -82,7 +82,7 @@ def show_status(settings: Settings) -> bool:
     checks = {
         "gateway": f"{here.gateway_url}/ready",
         "API": f"{here.api_url}/health",
-        "engine": f"{here.windmill_url}/api/version",
+        "Windmill" if here.real_windmill else "engine": f"{here.windmill_url}/api/version",
         "simulator": f"{here.simulator_url}/health",
         **{name: f"{url}/health" for name, url in here.tool_server_urls.items()},
     }
@@ -112,12 +112,13 @@ def variables(settings: Settings) -> dict[str, str]:
     running = find_running(settings.data_dir)
     here = running.settings if running else settings
     credentials = Credentials.load(here.data_dir)
+    windmill = windmill_of(here, credentials)
     return {
         "GATEWAY_URL": here.gateway_url,
         "API_URL": here.api_url,
-        "WINDMILL_URL": here.windmill_url,
-        "WINDMILL_WORKSPACE": WORKSPACE,
-        "WINDMILL_TOKEN": credentials.windmill_token,
+        "WINDMILL_URL": windmill.url,
+        "WINDMILL_WORKSPACE": windmill.workspace,
+        "WINDMILL_TOKEN": windmill.token,
         "SIMULATOR_URL": here.simulator_url,
         "DATABASE_URL": database.addresses(here, credentials).owner_url,
         "META_APP_SECRET": credentials.meta_app_secret,

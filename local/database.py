@@ -64,11 +64,10 @@ def make_roles(cluster: Cluster, credentials: Credentials) -> None:
         manage.set_passwords(connection, passwords)
 
 
-def prepare(databases: Databases, credentials: Credentials) -> str:
-    """Make, seed or migrate the platform's database and make the engine's. Returns what was done."""
-    server.create_database(databases.engine_url)
-    done = manage.prepare(databases.owner_url)
-    grant_access(databases.owner_url, credentials)
+def prepare(owner_url: str, credentials: Credentials) -> str:
+    """Make, seed or migrate the platform's database. Returns what was done."""
+    done = manage.prepare(owner_url)
+    grant_access(owner_url, credentials)
     return done
 
 

@@ -28,7 +28,10 @@ class PushError(Exception):
 
 @dataclass(frozen=True)
 class Options:
+    """What a push is to do; `replace_values` makes variables and resources those of the catalogue, empty ones too."""
+
     force: bool = False
+    replace_values: bool = False
     check: bool = False
     token_file: Path | None = None
     new_token: bool = False
@@ -111,7 +114,15 @@ class Push:
         if not fresh:
             self._check_rights()
         yield from self._group_changes(fresh)
-        yield from bootstrap.changes(self._catalogue, windmill, force=self._options.force, fresh=fresh, root=self._root)
+        replace = self._options.replace_values
+        yield from bootstrap.changes(
+            self._catalogue,
+            windmill,
+            force=self._options.force or replace,
+            clear=replace,
+            fresh=fresh,
+            root=self._root,
+        )
         yield from self._retention_changes()
         yield from self._tag_changes()
         yield from self._file_changes(fresh)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from local.settings import Settings
+from local.settings import RealWindmill, Settings
 
 
 class StackError(Exception):
@@ -44,17 +45,20 @@ def find_running(data_dir: Path) -> Running | None:
                 raise StackError(f"{path} cannot be read") from None
             time.sleep(0.05)
         else:
-            settings = state["settings"]
-            return Running(
-                state["pid"], state["ready"], Settings(**settings | {"data_dir": Path(settings["data_dir"])})
-            )
+            return Running(state["pid"], state["ready"], _settings(state["settings"]))
     return None
+
+
+def _settings(state: dict[str, Any]) -> Settings:
+    real = state.get("real_windmill")
+    state |= {"data_dir": Path(state["data_dir"]), "real_windmill": RealWindmill(**real) if real else None}
+    return Settings(**state)
 
 
 @contextmanager
 def claim(settings: Settings) -> Iterator[Callable[[], None]]:
     """Hold the data directory for one stack. Yields a function that marks it as ready."""
-    # Private: the state has DATABASE_URL in it.
+    # Private: the state has DATABASE_URL and WINDMILL_TOKEN in it.
     handle = os.open(settings.data_dir / "stack.lock", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+") as file:
         try:

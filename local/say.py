@@ -57,7 +57,7 @@ def _wait_for_outcome(client: httpx.Client, wamid: str, deadline: float) -> dict
         if turn.get("outcome"):
             return turn
         if time.monotonic() > deadline:
-            raise SayError(f"no reply in time: {wamid} has no outcome yet; ./dev logs engine may tell why")
+            raise SayError(f"no reply in time: {wamid} has no outcome yet; ./dev logs may tell why")
         time.sleep(0.1)
 
 

@@ -26,13 +26,29 @@ PORTS = {
 ENGINE_TOKEN, ENGINE_DATABASE_URL = "ENGINE_TOKEN", "ENGINE_DATABASE_URL"
 
 
+#: Variables that name a Windmill which is there already.
+WINDMILL = ("WINDMILL_URL", "WINDMILL_TOKEN", "WINDMILL_WORKSPACE")
+
+
 class SettingsError(Exception):
     """A setting cannot be used; the message names the variable."""
 
 
 @dataclass(frozen=True)
+class RealWindmill:
+    """A Windmill that is there already: its address, an administrator's token, and the workspace to be used."""
+
+    url: str
+    token: str
+    workspace: str
+
+
+@dataclass(frozen=True)
 class Settings:
-    """One installation on this machine. `database_url` is None when it runs its own PostgreSQL."""
+    """One installation on this machine.
+
+    `database_url` is None when it runs its own PostgreSQL, `real_windmill` when it runs its own engine.
+    """
 
     data_dir: Path
     gateway_port: int
@@ -45,6 +61,7 @@ class Settings:
     simulator_port: int
     postgres_port: int
     database_url: str | None = None
+    real_windmill: RealWindmill | None = None
 
     @property
     def gateway_url(self) -> str:
@@ -56,7 +73,7 @@ class Settings:
 
     @property
     def windmill_url(self) -> str:
-        return _address(self.windmill_port)
+        return self.real_windmill.url if self.real_windmill else _address(self.windmill_port)
 
     @property
     def tool_server_urls(self) -> dict[str, str]:
@@ -87,6 +104,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     return Settings(
         data_dir=(directory if directory.is_absolute() else ROOT / directory),
         database_url=_database_url(environment),
+        real_windmill=_real_windmill(environment),
         **ports,
     )
 
@@ -96,6 +114,22 @@ def _database_url(environment: Mapping[str, str]) -> str | None:
     if url is not None and not re.fullmatch(r"postgres(ql)?://[^/]*/[^/?]+(\?.*)?", url):
         raise SettingsError("DATABASE_URL must be an address such as postgresql://owner@db.example.org/millrace")
     return url
+
+
+def _real_windmill(environment: Mapping[str, str]) -> RealWindmill | None:
+    """The one that WINDMILL_URL names; the two others say nothing without it."""
+    url, *others = (environment.get(name) for name in WINDMILL)
+    if not url:
+        return None
+    if missing := [name for name, value in zip(WINDMILL[1:], others, strict=True) if not value]:
+        raise SettingsError(
+            f"WINDMILL_URL is set, which takes that Windmill in place of the local engine, but {' and '.join(missing)}"
+            f" {'are' if len(missing) > 1 else 'is'} not: set all of {', '.join(WINDMILL)}, or none"
+        )
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+        raise SettingsError("WINDMILL_URL must be an address such as http://127.0.0.1:8000, without a path")
+    token, workspace = (str(value) for value in others)
+    return RealWindmill(url.rstrip("/"), token, workspace)
 
 
 def full_environment() -> dict[str, str]:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import httpx
 
-from local import bootstrap, database
+from db import server
+from local import bootstrap, database, proxy, real_windmill
 from local.credentials import APP_ID, WORKSPACE, Credentials, write_private
 from local.install import ROOT
 from local.postgres import Cluster
 from local.processes import free_port, is_taken, spawn, stop, tail
 from local.running import StackError, claim
 from local.settings import ENGINE_DATABASE_URL, ENGINE_TOKEN, PORTS, Settings
+from local.windmill import Windmill, WindmillError
 
 READY_SECONDS = 60
 #: Settings of the gateway that the user may change here.
@@ -55,6 +57,8 @@ class Stack:
     ) -> None:
         self.settings = settings if settings.exchange_port else replace(settings, exchange_port=free_port())
         self.credentials = Credentials.load(settings.data_dir)
+        self.windmill = windmill_of(self.settings, self.credentials)
+        self._has_taken_over = False
         self._environment = {k: v for k, v in environment.items() if not k.startswith(OURS) and k not in _port_names()}
         self._limits = {k: environment[k] for k in LIMITS if k in environment}
         self._say = say
@@ -81,8 +85,11 @@ class Stack:
     def _start(self) -> None:
         settings, credentials = self.settings, self.credentials
         self._check_ports()
+        if settings.real_windmill:
+            proxy.find_caddy()
+            real_windmill.check(self.windmill)
         databases = self._start_database()
-        self._say(f"database: {database.prepare(databases, credentials)}")
+        self._say(f"database: {database.prepare(databases.owner_url, credentials)}")
         tools = {
             "DATABASE_URL": database.app_url(databases.owner_url, credentials),
             "MCP_SIGNING_KEY": credentials.mcp_signing_key,
@@ -96,19 +103,14 @@ class Stack:
             "EXCHANGE_PORT": str(settings.exchange_port),
         }
         self._spawn("exchange", "exchange", [], exchange, f"{settings.exchange_url}/health")
-        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--api-port", settings.api_port]
-        engine += ["--data-dir", settings.data_dir / "engine"]
-        secret = {ENGINE_TOKEN: credentials.windmill_token, ENGINE_DATABASE_URL: databases.engine_url}
-        self._launch("engine", "local.engine", engine, secret, f"{settings.windmill_url}/api/version")
         values = self._environment | database.catalogue_values(databases.owner_url, credentials, settings)
-        catalogue = bootstrap.read_catalogue(values)
-        bootstrap.apply(catalogue, settings.windmill_url, WORKSPACE, credentials.windmill_token, force=True)
+        token = self._use_windmill(values) if settings.real_windmill else self._start_engine(databases, values)
         gateway = {
             **self._limits,
             "GATEWAY_PORT": str(settings.gateway_port),
             "WINDMILL_URL": settings.windmill_url,
-            "WINDMILL_WORKSPACE": WORKSPACE,
-            "WINDMILL_TOKEN": credentials.windmill_token,
+            "WINDMILL_WORKSPACE": self.windmill.workspace,
+            "WINDMILL_TOKEN": token,
             "META_APP_SECRETS": f"{APP_ID}:{credentials.meta_app_secret}",
             "META_VERIFY_TOKEN": credentials.meta_verify_token,
         }
@@ -116,9 +118,32 @@ class Stack:
         simulator = ["--port", settings.simulator_port, "--config", self._simulator_config(databases.owner_url)]
         self._launch("simulator", "local.simulator", simulator, {}, f"{settings.simulator_url}/health")
 
+    def _start_engine(self, databases: database.Databases, values: Mapping[str, str]) -> str:
+        """Start the local engine and give it its values. Returns the gateway's token for it."""
+        settings = self.settings
+        server.create_database(databases.engine_url)
+        engine = ["--workspace", ROOT, "--port", settings.windmill_port, "--api-port", settings.api_port]
+        engine += ["--data-dir", settings.data_dir / "engine"]
+        secret = {ENGINE_TOKEN: self.windmill.token, ENGINE_DATABASE_URL: databases.engine_url}
+        self._launch("engine", "local.engine", engine, secret, f"{settings.windmill_url}/api/version")
+        catalogue = bootstrap.read_catalogue(values)
+        bootstrap.apply(catalogue, self.windmill.url, self.windmill.workspace, self.windmill.token, force=True)
+        return self.windmill.token
+
+    def _use_windmill(self, values: Mapping[str, str]) -> str:
+        """Bring the real Windmill up to date and put the proxy before it. Returns the gateway's token for it."""
+        settings = self.settings
+        token_file = settings.data_dir / "gateway-token"
+        self._has_taken_over = True
+        real_windmill.take_over(self.windmill, values, token_file, self._say)
+        served = ["--port", settings.api_port, "--windmill", self.windmill.url, "--data-dir", settings.data_dir]
+        self._launch("proxy", "local.proxy", served, {}, f"{settings.api_url}/health")
+        return token_file.read_text().strip()
+
     def _check_ports(self) -> None:
+        unused = {"postgres_port": self.settings.database_url, "windmill_port": self.settings.real_windmill}
         for field in PORTS:
-            if field == "postgres_port" and self.settings.database_url:
+            if unused.get(field):
                 continue
             port = getattr(self.settings, field)
             if is_taken(port):
@@ -180,12 +205,20 @@ class Stack:
         # Impatience must not leave anything running.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        self._leave_windmill()
         for service in reversed(self._services):
             self._say(f"{service.name}: stopping")
             stop(service.process, seconds=15)
         if self._cluster:
             self._say("postgres: stopping")
             self._cluster.stop()
+
+    def _leave_windmill(self) -> None:
+        if self._has_taken_over:
+            try:
+                real_windmill.leave(self.windmill)
+            except WindmillError as error:
+                self._say(f"warning: its schedules stay on: {error}")
 
     def _simulator_config(self, owner_url: str) -> Path:
         path = self.settings.data_dir / "simulator.json"
@@ -201,12 +234,21 @@ class Stack:
         return path
 
 
+def windmill_of(settings: Settings, credentials: Credentials) -> Windmill:
+    """The Windmill of an installation, whichever it is, with an administrator's token."""
+    real = settings.real_windmill
+    if real:
+        return Windmill(real.url, real.workspace, real.token)
+    return Windmill(settings.windmill_url, WORKSPACE, credentials.windmill_token)
+
+
 def addresses(settings: Settings) -> Iterator[str]:
     """Lines that tell a person where things are."""
     yield f"chat page   {settings.simulator_url}"
     yield f"gateway     {settings.gateway_url}/webhook"
     yield f"API         {settings.api_url}"
-    yield f"Windmill    {settings.windmill_url}  (workspace {WORKSPACE})"
+    real = settings.real_windmill
+    yield f"Windmill    {settings.windmill_url}  (workspace {real.workspace if real else WORKSPACE})"
     for name, url in settings.tool_server_urls.items():
         yield f"MCP         {url}/mcp  ({name}; ./dev mcp-token)"
     yield "secrets     ./dev env"

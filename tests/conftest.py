@@ -8,7 +8,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from systems import PASSWORDS, Database, RunningStack, own_environment, read_variables, run_dev
+from systems import (
+    PASSWORDS,
+    Database,
+    RunningStack,
+    given_windmill,
+    is_running_given,
+    own_environment,
+    read_variables,
+    run_dev,
+)
 
 from db import manage
 from local.postgres import Cluster
@@ -19,7 +28,13 @@ from local.standins import OpenAIStandIn
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-STACK_VARIABLES = ("GATEWAY_URL", "SIMULATOR_URL", "DEMO1_API_KEY")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m system`: what stands on the whole system, and so can stand on a real Windmill."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "stack" in item.fixturenames:
+            item.add_marker("system")
 
 
 @pytest.fixture(scope="session")
@@ -89,11 +104,14 @@ def api() -> Iterator[RerankStandIn]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The whole system, started once for all tests, or the running one whose `./dev env` is in the environment."""
-    if all(os.environ.get(name) for name in STACK_VARIABLES):
+    """The whole system, started once for all tests, or the running one whose `./dev env` is in the environment.
+
+    With WINDMILL_URL and what belongs to it, it stands on that Windmill.
+    """
+    if is_running_given():
         yield RunningStack(dict(os.environ), dict(os.environ))
         return
-    environment = own_environment(tmp_path_factory.mktemp("stack"))
+    environment = own_environment(tmp_path_factory.mktemp("stack")) | given_windmill()
     run_dev("up", "--detach", environment=environment)
     try:
         variables = read_variables(run_dev("env", environment=environment).stdout)

@@ -260,6 +260,7 @@ class FakeWindmill:
             ("POST", f"{ws}/flows/create", self._create_flow),
             ("POST", f"{ws}/flows/update/{path}", self._update_flow),
             ("DELETE", f"{ws}/flows/delete/{path}", self._deletes("flows")),
+            ("GET", f"{ws}/schedules/exists/{path}", lambda call, workspace, path: path in workspace.schedules),
             ("GET", f"{ws}/schedules/get/{path}", self._gets("schedules")),
             ("POST", f"{ws}/schedules/create", self._create_schedule),
             ("POST", f"{ws}/schedules/update/{path}", self._update_schedule),

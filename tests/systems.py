@@ -4,6 +4,8 @@ import os
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,18 @@ import httpx
 import psycopg
 import pytest
 
+from local.credentials import WORKSPACE
 from local.processes import free_port
-from local.settings import PORTS
+from local.settings import PORTS, WINDMILL
 
 ROOT = Path(__file__).parent.parent
 MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")
+#: Whose `./dev env` is in the environment, that running system is tested.
+STACK_VARIABLES = ("GATEWAY_URL", "SIMULATOR_URL", "DEMO1_API_KEY")
+#: Whether the system stands on a real Windmill, where each step is a process of its own.
+ON_WINDMILL = bool(os.environ.get("WINDMILL_URL")) and os.environ.get("WINDMILL_WORKSPACE") != WORKSPACE
+#: How many times longer than on the local engine anything may take.
+PATIENCE = 6 if ON_WINDMILL else 1
 PASSWORDS = {"owner": "owner-word", "app": "app-word", "manager": "manager-word", "backup": "backup-word"}
 
 
@@ -48,17 +57,27 @@ class RunningStack:
 
     def dev(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `./dev` with `arguments` for this system."""
+        if arguments[0] == "say":
+            arguments = (*arguments, "--timeout", str(60 * PATIENCE))
         return run_dev(*arguments, environment=self.environment, check=check)
 
     def windmill(self, method: str, path: str, **request: Any) -> httpx.Response:
         """A call of Windmill's API, `path` below the workspace."""
         url = f"{self.windmill_url}/api/w/{self.windmill_workspace}/{path.lstrip('/')}"
         headers = {"authorization": f"Bearer {self.windmill_token}"}
-        return httpx.request(method, url, headers=headers, timeout=60, **request)
+        return httpx.request(method, url, headers=headers, timeout=60 * PATIENCE, **request)
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection to the platform's database as its owner."""
         return psycopg.connect(self.database_url, autocommit=True)
+
+
+def until(holds: Callable[[], object], seconds: float = 30, pause: float = 0.1) -> None:
+    """Wait until it holds: so many seconds on the local engine, PATIENCE times as many on a real Windmill."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(pause)
 
 
 def run_dev(*arguments: str, environment: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -76,8 +95,22 @@ def own_environment(data_dir: Path) -> dict[str, str]:
     """An environment for an installation beside all others: its own data and free ports."""
     mine = {name: str(free_port()) for name, _ in PORTS.values()}
     # Set and empty, so that neither the caller's environment nor .env reaches the tests.
-    none = dict.fromkeys(("DATABASE_URL", "SIMULATOR_URL", *MODEL_VARIABLES), "")
+    none = dict.fromkeys(("DATABASE_URL", "SIMULATOR_URL", *WINDMILL, *MODEL_VARIABLES), "")
     return os.environ | mine | none | {"DATA_DIR": str(data_dir)}
+
+
+def given_windmill() -> dict[str, str]:
+    """The variables of the real Windmill that whoever called pytest wants the system to stand on, or none.
+
+    Beside the other variables of `./dev env` they tell of a running system, which is used as it is.
+    """
+    if is_running_given() or not os.environ.get("WINDMILL_URL"):
+        return {}
+    return {name: os.environ[name] for name in WINDMILL if name in os.environ}
+
+
+def is_running_given() -> bool:
+    return all(os.environ.get(name) for name in STACK_VARIABLES)
 
 
 def read_variables(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from local.chaos.echo import Echo
 from local.chaos.upstream import Upstream
 from local.postgres import Cluster, ClusterError
 from local.processes import free_port, stop
-from local.settings import PORTS, load
+from local.settings import PORTS, RealWindmill, load
 from local.stack import Stack, answers
 
 TRAP = Path(__file__).with_name("trap.py")
@@ -26,20 +27,31 @@ START_SECONDS = 60
 class Installation(Stack):
     """Use it in a `with` block. The engine's database is a server of its own, so that either can be taken away.
 
-    Between gateway and engine stands `upstream`, and the model is `echo`: both break on order.
+    Between gateway and engine stands `upstream`, and the model is `echo`: both break on order. With a `real` Windmill
+    in the engine's place there are no traps in the processes of steps, and nothing is done to that server.
     """
 
-    def __init__(self, folder: Path, *, fresh: bool, workers: int = 8, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fresh: bool,
+        workers: int = 8,
+        real: RealWindmill | None = None,
+        say: Callable[[str], None],
+    ) -> None:
         ports = {name: str(free_port()) for name, _ in PORTS.values()}
         self.echo = Echo()
         limits = {"GATEWAY_SENDER_LIMIT": "off", "GATEWAY_NUMBER_LIMIT": "off"}
         model = {"OPENAI_API_KEY": "stand-in", "OPENAI_BASE_URL": self.echo.resource["base_url"]}
-        super().__init__(load(ports | {"DATA_DIR": str(folder)}), {**os.environ, **limits, **model}, say)
+        settings = replace(load(ports | {"DATA_DIR": str(folder)}), real_windmill=real)
+        super().__init__(settings, {**os.environ, **limits, **model}, say)
+        self.has_traps = real is None
         self.upstream = Upstream(self.settings.windmill_url)
         self.workers = workers
         self.faults = folder / "faults"
         self._fresh = fresh
-        self._engine_cluster = Cluster(folder / "engine-postgres")
+        self._engine_cluster = None if real else Cluster(folder / "engine-postgres")
         self._commands: dict[str, tuple[str, list[object], Mapping[str, str], str]] = {}
         # A child ends with the thread that started it: this one lives as long as we do.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
@@ -61,6 +73,7 @@ class Installation(Stack):
         self.close()
 
     def close(self) -> None:
+        self._leave_windmill()
         for service in reversed(self._services):
             stop(service.process, seconds=15)
         for cluster in (self._cluster, self._engine_cluster):
@@ -84,6 +97,7 @@ class Installation(Stack):
 
     @property
     def engine_cluster(self) -> Cluster:
+        assert self._engine_cluster is not None
         return self._engine_cluster
 
     # Breaking -----------------------------------------------------------------------------------
@@ -129,6 +143,8 @@ class Installation(Stack):
 
     def _start_database(self) -> database.Databases:
         databases = super()._start_database()
+        if self._engine_cluster is None:
+            return databases
         self._engine_cluster.start()
         return database.Databases(databases.owner_url, self._engine_cluster.url("engine"))
 

@@ -23,13 +23,32 @@ from local.chaos.findings import PROMISED_SECONDS, Findings
 from local.chaos.installation import Installation
 from local.chaos.scenario import SCENARIOS, Rounds, Run, Scenario, Size
 from local.chaos.world import World
+from local.settings import RealWindmill
 
 #: Their import has filled SCENARIOS.
 MODULES = (gateway_scenarios, step_scenarios, sending_scenarios, database_scenarios, load_scenarios)
 
+#: Scenarios that break neither the engine nor the processes of its steps, and so can run on a real Windmill.
+ON_WINDMILL = {
+    "bursts_of_five",
+    "database_down",
+    "disk_full",
+    "duplicates",
+    "gateway_and_engine_disagree",
+    "gateway_killed",
+    "gateway_stopped_under_load",
+    "model_fails",
+    "number_refused",
+    "real_deadlocks",
+    "whatsapp_fails",
+}
 
-def main(options: argparse.Namespace, folder: Path) -> int:
-    """Exit status: 0 every promise was kept, 1 one was missed, 2 there is no such scenario."""
+
+def main(options: argparse.Namespace, folder: Path, real: RealWindmill | None = None) -> int:
+    """Exit status: 0 every promise was kept, 1 one was missed, 2 there is no such scenario (here).
+
+    On a `real` Windmill those scenarios are left out that break the engine or the processes of its steps.
+    """
     if unknown := set(options.only or ()) - SCENARIOS.keys():
         print(f"chaos: there is no scenario {', '.join(sorted(unknown))}: see --list")
         return 2
@@ -37,11 +56,19 @@ def main(options: argparse.Namespace, folder: Path) -> int:
     if options.list:
         print("\n".join(f"{item.name:28}{item.promise}" for item in wanted))
         return 0
+    if real:
+        left_out = [item.name for item in wanted if item.name not in ON_WINDMILL]
+        wanted = [item for item in wanted if item.name in ON_WINDMILL]
+        if left_out:
+            print(f"chaos: not on a real Windmill, since they break the local engine: {', '.join(left_out)}")
+        if not wanted:
+            return 2
+        folder /= "windmill"
     size = Size(options.conversations, options.hours)
     results = Results(folder / f"results-{size.conversations}-{size.hours:g}.jsonl")
     if options.fresh:
         results.forget({item.name for item in wanted})
-    run_all([item for item in wanted if item.name not in results.done], size, results)
+    run_all([item for item in wanted if item.name not in results.done], size, results, real)
     known = {name: result for name, result in results.done.items() if name in {item.name for item in wanted}}
     report: dict[str, Any] = {"targets": targets(known), "scenarios": known}
     show(report)
@@ -98,7 +125,7 @@ class Results:
             file.write(json.dumps(entry) + "\n")
 
 
-def run_all(wanted: Iterable[Scenario], size: Size, results: Results) -> None:
+def run_all(wanted: Iterable[Scenario], size: Size, results: Results, real: RealWindmill | None) -> None:
     """Run the scenarios, those that can share an installation in one."""
     groups: dict[tuple[bool, str], list[Scenario]] = {}
     for item in wanted:
@@ -106,7 +133,7 @@ def run_all(wanted: Iterable[Scenario], size: Size, results: Results) -> None:
     for (fresh, _), group in groups.items():
         waiting = list(group)
         while waiting:
-            with own_world(fresh=fresh) as world:
+            with own_world(fresh=fresh, real=real) as world:
                 while waiting:
                     item = waiting.pop(0)
                     began = time.monotonic()
@@ -128,15 +155,16 @@ def one(item: Scenario, world: World, size: Size, rounds: Rounds) -> Findings:
 
 
 @contextmanager
-def own_world(*, fresh: bool) -> Any:
+def own_world(*, fresh: bool, real: RealWindmill | None = None) -> Any:
     """An installation that is gone afterwards, but for the logs of one that broke something."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-chaos-"))
     # The database's user has to get in; what is private has its own mode.
     folder.chmod(0o711)
     mode = "a fresh process for each job" if fresh else "processes forked for each job"
+    mode = f"around the Windmill at {real.url}" if real else mode
     say("chaos", f"starting an installation in {folder}, {mode}")
     try:
-        with Installation(folder, fresh=fresh, say=lambda line: None) as installation:
+        with Installation(folder, fresh=fresh, real=real, say=lambda line: None) as installation:
             world = World(installation)
             try:
                 yield world

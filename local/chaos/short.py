@@ -19,9 +19,38 @@ CANCELLED: list[Point] = [
 ]
 
 
+#: Conversations at once on a real Windmill, where a reply and its statuses take a worker some seconds.
+AT_ONCE_ON_WINDMILL = 6
+
+
 def run_short(world: World) -> dict[str, Findings]:
-    """What the scenarios of both waves have found."""
+    """What the scenarios of all waves have found."""
     run = Run(world, Size(conversations=100, short=True), lambda line: say("short", line))
+    return with_traps(run) if world.installation.has_traps else on_windmill(run)
+
+
+def on_windmill(run: Run) -> dict[str, Findings]:
+    """All that does nothing to Windmill's server, its workers and the processes of steps."""
+    installation = run.world.installation
+
+    def restart_database() -> None:
+        for how in (signal.SIGQUIT, signal.SIGINT):
+            time.sleep(20)
+            installation.stop_database(installation.platform, how)
+            installation.start_database(installation.platform)
+
+    bursts = load_scenarios.burst_cases(run, 6) + gateway_scenarios.reordered_cases(run)
+    found = {"bursts_of_five": run.wave(bursts, at_once=2)}
+    cases = gateway_scenarios.troubled_cases(run) + gateway_scenarios.gateway_killed_cases(run)
+    found["gateway_and_engine_disagree"] = run.wave(cases, at_once=AT_ONCE_ON_WINDMILL)
+    found["duplicates"] = run.wave(load_scenarios.duplicate_cases(run, 6), at_once=AT_ONCE_ON_WINDMILL)
+    cases = sending_scenarios.sending_cases(run) + sending_scenarios.model_cases(run)
+    found["database_restarts"] = run.wave(cases, at_once=AT_ONCE_ON_WINDMILL, meanwhile=restart_database)
+    return found
+
+
+def with_traps(run: Run) -> dict[str, Findings]:
+    world = run.world
     found: dict[str, Findings] = {}
 
     def everything_else() -> None:

@@ -174,6 +174,8 @@ class World:
 
     def plan(self, person: str, step: str, point: str, act: str, **more: Any) -> None:
         """What is to happen to the next process that runs `step` for `person` ("any": for anybody)."""
+        if not self.installation.has_traps:
+            raise RuntimeError("there are no traps in a real Windmill's processes")
         if act != "record":
             self.planned.add(person)
         folder = self.installation.faults / "plans" / step
@@ -285,8 +287,9 @@ class World:
 
     def _come_to_rest(self) -> None:
         """Wait until no run is under way any more: what is doubled would be seen now."""
-        headers = {"authorization": f"Bearer {self.installation.credentials.windmill_token}"}
-        url = f"{self.settings.windmill_url}/api/w/local/jobs/queue/list"
+        windmill = self.installation.windmill
+        headers = {"authorization": f"Bearer {windmill.token}"}
+        url = f"{windmill.url}/api{windmill.path('/jobs/queue/list')}"
 
         def idle() -> bool:
             paths = ("f/whatsapp/webhook_processor", "f/whatsapp/store_events")

@@ -14,6 +14,8 @@ from local.install import ROOT
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 CADDYFILE = ROOT / "docker" / "Caddyfile"
+#: What docker/Caddyfile imports.
+ROUTES = ROOT / "docker" / "routes.caddy"
 
 #: ${NAME}, ${NAME:-default}, ${NAME:?}.
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?:(:-|:\?)([^}]*))?\}")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 import yaml
-from stack_files import CADDYFILE, SECRETS, Missing, compose_text, resolve, services, stack, stages, variables
+from stack_files import CADDYFILE, ROUTES, SECRETS, Missing, compose_text, resolve, services, stack, stages, variables
 
 import exchange.config
 import gateway.config
@@ -280,7 +280,7 @@ def test_every_tag_has_a_worker() -> None:
 
 
 def test_the_proxy_finds_its_upstreams_and_its_ports() -> None:
-    text = CADDYFILE.read_text()
+    text = CADDYFILE.read_text() + ROUTES.read_text()
     for variable, service, port in (
         ("GATEWAY_UPSTREAM", "gateway", 3000),
         ("WINDMILL_UPSTREAM", "windmill-server", 8000),

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stack_files import CADDYFILE
+from stack_files import CADDYFILE, ROUTES
 
 import gateway.app
 from local.engine.bodies import holds_values
@@ -136,6 +136,7 @@ def proxy(caddy: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
         text, count = re.subn(rf"{setting} \d+s", f"{setting} {value}", text)
         assert count == 3, setting
     (folder / "Caddyfile").write_text(text)
+    shutil.copy(ROUTES, folder)
     authority = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     served = Proxy(Upstream(), Upstream(), authority)
     environment = {f"{name}_PORT": str(port) for name, port in served.ports.items()} | {

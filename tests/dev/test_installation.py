@@ -22,27 +22,23 @@ def credentials(tmp_path: Path) -> Credentials:
 
 
 @pytest.fixture
-def databases(make_database: Callable[..., Database]) -> database.Databases:
-    """Addresses of two databases that do not exist."""
+def owner_url(make_database: Callable[..., Database]) -> str:
+    """The address of a database that does not exist."""
     made = make_database()
     server.drop_database(made.owner_url)
-    return database.Databases(made.owner_url, server.with_database(made.owner_url, f"{made.name}_engine"))
+    return made.owner_url
 
 
-def test_a_first_start_makes_everything_and_later_ones_keep_it(
-    databases: database.Databases, credentials: Credentials
-) -> None:
-    assert database.prepare(databases, credentials) == "created and seeded"
-    with psycopg.connect(databases.owner_url) as connection:
+def test_a_first_start_makes_everything_and_later_ones_keep_it(owner_url: str, credentials: Credentials) -> None:
+    assert database.prepare(owner_url, credentials) == "created and seeded"
+    with psycopg.connect(owner_url) as connection:
         connection.execute("update organizations set name = 'Renamed' where slug = 'bicis-ribera'")
-    assert database.prepare(databases, credentials) == "up to date"
-    with psycopg.connect(databases.owner_url) as connection:
+    assert database.prepare(owner_url, credentials) == "up to date"
+    with psycopg.connect(owner_url) as connection:
         assert connection.execute("select count(*) from organizations where name = 'Renamed'").fetchone() == (1,)
         keys = connection.execute("select organization_id::text, key_hash from api_keys order by 1").fetchall()
     hashes = [key_hash(key) for key in (credentials.demo1_api_key, credentials.demo2_api_key)]
     assert keys == list(zip((DEMO1.organization_id, DEMO2.organization_id), hashes, strict=True))
-    psycopg.connect(databases.engine_url).close()
-    server.drop_database(databases.engine_url)
 
 
 def test_api_keys_lead_to_their_tenant_alone(seeded_database: Database, credentials: Credentials) -> None:

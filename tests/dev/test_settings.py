@@ -10,7 +10,7 @@ import pytest
 
 from local.credentials import Credentials, key_hash
 from local.install import ROOT
-from local.settings import SettingsError, load, read_env_file
+from local.settings import RealWindmill, SettingsError, load, read_env_file
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -32,6 +32,30 @@ def test_two_installations_are_told_apart_by_variables() -> None:
     assert settings.data_dir == ROOT / "elsewhere"
     assert settings.gateway_url == "http://127.0.0.1:17001"
     assert settings.database_url == "postgresql://h/d"
+
+
+WINDMILL = {"WINDMILL_URL": "http://127.0.0.1:8000/", "WINDMILL_TOKEN": "word", "WINDMILL_WORKSPACE": "shop"}
+
+
+def test_a_real_windmill_takes_the_place_of_the_engine() -> None:
+    settings = load(WINDMILL)
+    assert settings.real_windmill == RealWindmill("http://127.0.0.1:8000", "word", "shop")
+    assert settings.windmill_url == "http://127.0.0.1:8000"
+    assert load(WINDMILL | {"WINDMILL_URL": ""}).real_windmill is None, "the others say nothing by themselves"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"WINDMILL_TOKEN": ""}, "WINDMILL_TOKEN is not"),
+        ({"WINDMILL_TOKEN": "", "WINDMILL_WORKSPACE": ""}, "WINDMILL_TOKEN and WINDMILL_WORKSPACE are not"),
+        ({"WINDMILL_URL": "127.0.0.1:8000"}, "must be an address such as"),
+        ({"WINDMILL_URL": "http://127.0.0.1:8000/api"}, "without a path"),
+    ],
+)
+def test_half_of_a_real_windmill_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        load(WINDMILL | given)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "３０００"])

@@ -10,8 +10,8 @@ import httpx
 import psycopg
 import pytest
 from pytest_httpserver import HTTPServer
-from systems import RunningStack
-from test_full_flow import Person, until
+from systems import RunningStack, until
+from test_full_flow import Person
 from werkzeug import Request, Response
 
 from local import database

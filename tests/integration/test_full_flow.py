@@ -12,10 +12,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from systems import RunningStack
+from systems import RunningStack, until
 
 _people = count(1)
-SECONDS = 30
 
 
 class Person:
@@ -63,7 +62,7 @@ class Person:
         until(lambda: len(shown()) >= at_least)
         return shown()
 
-    def outcomes(self, *wamids: str, seconds: float = SECONDS) -> list[tuple[str, str]]:
+    def outcomes(self, *wamids: str, seconds: float = 30) -> list[tuple[str, str]]:
         """How these messages ended; waits until all have."""
         until(lambda: len(self.ended(*wamids)) == len(wamids), seconds)
         return self.ended(*wamids)
@@ -77,13 +76,6 @@ class Person:
             ).fetchall()
         found = {wamid: (outcome, reason) for wamid, outcome, reason in rows}
         return [found[wamid] for wamid in wamids if wamid in found]
-
-
-def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -212,9 +204,7 @@ def test_a_number_without_a_valid_token_waits_until_it_is_released(stack: Runnin
     assert person.replies(0) == []
     released = run_script(stack, "u/admin/release_number", phone_number_id=person.number)
     assert released["state"] == "released" and released["waiting_conversations"] >= 1
-    deadline = time.monotonic() + 100
-    while len(ended := person.ended(first, second)) < 2 and time.monotonic() < deadline:
-        time.sleep(1)
+    ended = person.outcomes(first, second, seconds=100)
     assert [outcome for outcome, _ in ended] == ["answered", "answered"]
     assert len(person.replies(2)) == 2
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from systems import RunningStack
-from test_full_flow import Person, run_script, until
+from systems import RunningStack, until
+from test_full_flow import Person, run_script
 
 from f.lib.ids import message_job_id
 from f.ops.health import SCHEDULES

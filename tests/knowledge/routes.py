@@ -1,10 +1,10 @@
 """The routes of the knowledge on the running system, as a tenant calls them."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+from systems import until
 
 Call = Callable[..., httpx.Response]
 
@@ -18,8 +18,11 @@ def upload(
 
 def settled(call: Call, source_id: str, seconds: float = 90) -> dict[str, Any]:
     """The source once it is ready or has failed."""
-    deadline = time.monotonic() + seconds
-    while (source := call("GET", f"sources/{source_id}").json())["state"] not in ("ready", "failed"):
-        assert time.monotonic() < deadline, source
-        time.sleep(0.3)
+    source: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        source.update(call("GET", f"sources/{source_id}").json())
+        return source["state"] in ("ready", "failed")
+
+    until(is_over, seconds, pause=0.3)
     return source

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from pytest_httpserver import HTTPServer
 from routes import Call
-from systems import RunningStack
+from systems import RunningStack, until
 from websites import WebSite, page
 from werkzeug import Response
 
@@ -30,14 +30,15 @@ def local_crawl(stack: RunningStack, httpserver: HTTPServer, call: Call) -> Iter
 
 def ended(call: Call, crawl_id: str) -> dict[str, Any]:
     """The crawl once its run and the ingestions of its pages are over."""
-    deadline = time.monotonic() + 120
-    while True:
-        crawl = call("GET", f"crawls/{crawl_id}").json()
+    crawl: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        crawl.update(call("GET", f"crawls/{crawl_id}").json())
         open_sources = crawl["progress"]["sources"].keys() - {"ready", "failed"}
-        if crawl["state"] not in ("pending", "running") and not open_sources:
-            return crawl
-        assert time.monotonic() < deadline, crawl
-        time.sleep(0.5)
+        return crawl["state"] not in ("pending", "running") and not open_sources
+
+    until(is_over, 120, pause=0.5)
+    return crawl
 
 
 def test_a_site_becomes_knowledge_and_follows_its_changes(
@@ -85,10 +86,7 @@ def test_a_run_that_was_killed_goes_on(stack: RunningStack, call: Call, local_cr
     site.pages["/"] = page("Home", *site.pages, text=f"Home of {mark}.")
     site.pages["/robots.txt"] = Response("User-agent: *\nCrawl-delay: 3\n")
     call("POST", f"crawls/{crawl_id}/refresh")
-    deadline = time.monotonic() + 60
-    while call("GET", f"crawls/{crawl_id}").json()["pages_read"] < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    until(lambda: call("GET", f"crawls/{crawl_id}").json()["pages_read"] >= 2, 60, pause=0.3)
     runs = stack.windmill("GET", "jobs/list?script_path_exact=f/knowledge/crawl_site&running=true").json()
     for run in runs:
         stack.windmill("POST", f"jobs_u/queue/force_cancel/{run['id']}", json={"reason": "a test"})

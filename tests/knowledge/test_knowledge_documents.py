@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from made_documents import Pdf, docx, paragraph
 from routes import Call, settled, upload
-from systems import RunningStack
+from systems import RunningStack, until
 
 from local.running import find_running
 from local.settings import load
@@ -146,13 +146,6 @@ def test_killed_it_goes_on_and_is_never_half_there(stack: RunningStack, call: Ca
     assert (shown["state"], shown["chunks"], shown["version"]) == ("ready", sections, 1), shown
     assert seen <= {0, sections} and rows(stack, source_id)["staged_chunks"] == 0
     call("DELETE", f"sources/{source_id}")
-
-
-def until(reached: Callable[[], Any], seconds: float = 60, pause: float = 0.1) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(pause)
 
 
 def kill_jobs(stack: RunningStack) -> int:

@@ -1,14 +1,13 @@
 """Another embedding model on the running system: its provider is a server of the test's."""
 
 import json
-import time
 from uuid import uuid4
 
 import pytest
 from pytest_httpserver import HTTPServer
 from routes import Call, settled, upload
 from shelf import WordVectors
-from systems import RunningStack
+from systems import RunningStack, until
 from werkzeug import Request, Response
 
 RESOURCE = "f/agent/embeddings_of_the_test"
@@ -44,10 +43,7 @@ def test_a_change_of_the_model_embeds_what_is_there_again(stack: RunningStack, c
     try:
         found = call("POST", "search", json={"query": f"{word} brace"}).json()
         assert found["is_by_words_only"] is True and word in found["passages"][0]["text"]
-        deadline = time.monotonic() + 180
-        while model_of_the_source() != "text-embedding-3-small/512":
-            assert time.monotonic() < deadline, call("GET", f"sources/{source['id']}").json()
-            time.sleep(1)
+        until(lambda: model_of_the_source() == "text-embedding-3-small/512", 180, pause=1)
         found = call("POST", "search", json={"query": f"{word} brace"}).json()
         assert found["is_by_words_only"] is False and word in found["passages"][0]["text"]
     finally:

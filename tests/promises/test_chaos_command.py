@@ -13,6 +13,7 @@ from local.chaos import run
 from local.chaos.findings import Findings
 from local.chaos.scenario import SCENARIOS, Run, Size
 from local.cli import build_parser
+from local.settings import RealWindmill
 
 DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -26,7 +27,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Findings]:
     """What each scenario finds: nothing broken, unless a test says otherwise. None is run."""
     results: dict[str, Findings] = {}
 
-    def pretend(wanted: list[Any], size: Size, kept: run.Results) -> None:
+    def pretend(wanted: list[Any], size: Size, kept: run.Results, real: RealWindmill | None) -> None:
         for item in wanted:
             kept.add(item.name, results.setdefault(item.name, Findings(conversations=1, accepted=1)), 1.0)
 
@@ -111,6 +112,17 @@ def test_rounds_of_an_interrupted_run_count(tmp_path: Path) -> None:
     assert (found.accepted, found.slowest) == (4, 3.0)
     run.Results(file).add("load", found, 1.0)
     assert run.Results(file).done["load"]["accepted"] == 4
+
+
+def test_on_a_real_windmill_what_needs_traps_is_left_out(
+    found: dict[str, Findings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = RealWindmill("http://127.0.0.1:9", "word", "shop")
+    assert SCENARIOS.keys() >= run.ON_WINDMILL
+    assert run.main(options(), tmp_path, real) == 0
+    assert found.keys() == run.ON_WINDMILL
+    assert re.search(r"not on a real Windmill.*killed_at_every_point", capsys.readouterr().out)
+    assert run.main(options("--only", "sweep_killed"), tmp_path, real) == 2
 
 
 def test_an_unknown_scenario(tmp_path: Path) -> None:
