@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ class RunningStack:
         url = f"{self.windmill_url}/api/w/{self.windmill_workspace}/{path.lstrip('/')}"
         headers = {"authorization": f"Bearer {self.windmill_token}"}
         return httpx.request(method, url, headers=headers, timeout=60 * PATIENCE, **request)
+
+    def newest_runs(self, number: int) -> list[dict[str, Any]]:
+        """The newest runs that have ended, as Windmill keeps them: arguments, result, log."""
+        ended = self.windmill("GET", f"jobs/completed/list?per_page={number}").json()
+        return [self.windmill("GET", f"jobs_u/get/{run['id']}").json() for run in ended]
+
+    def due_runs(self, path: str = "") -> list[dict[str, Any]]:
+        """Runs that run or could, of the script or flow `path` or of all: those of schedules wait for their time."""
+        queued = self.windmill("GET", f"jobs/queue/list?per_page=1000{path and f'&script_path_exact={path}'}").json()
+        return [run for run in queued if datetime.fromisoformat(run["scheduled_for"]) <= datetime.now(UTC)]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection to the platform's database as its owner."""
