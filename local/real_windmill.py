@@ -26,7 +26,7 @@ def check(windmill: Windmill) -> None:
     if windmill.get(windmill.path(f"/variables/get/{MARK}"))["value"] != "true":
         raise StackError(
             f"the workspace {windmill.workspace} at {windmill.url} is no local installation's ({MARK} is not true"
-            " there), and ./dev up would make it one: name another in WINDMILL_WORKSPACE, which is made if it is missing"
+            " there), and ./dev up would make it one: name another in WINDMILL_WORKSPACE, a new one is made"
         )
 
 
