@@ -76,7 +76,8 @@ class RunningStack:
     def due_runs(self, path: str = "") -> list[dict[str, Any]]:
         """Runs that run or could, of the script or flow `path` or of all: those of schedules wait for their time."""
         queued = self.windmill("GET", f"jobs/queue/list?per_page=1000{path and f'&script_path_exact={path}'}").json()
-        return [run for run in queued if datetime.fromisoformat(run["scheduled_for"]) <= datetime.now(UTC)]
+        now = datetime.now(UTC)
+        return [run for run in queued if not (at := run["scheduled_for"]) or datetime.fromisoformat(at) <= now]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection to the platform's database as its owner."""

@@ -20,7 +20,7 @@ CANCELLED: list[Point] = [
 
 
 #: Conversations at once on a real Windmill, where a reply and its statuses take a worker some seconds.
-AT_ONCE_ON_WINDMILL = 6
+AT_ONCE_ON_WINDMILL = 3
 
 
 def run_short(world: World) -> dict[str, Findings]:
@@ -40,11 +40,11 @@ def on_windmill(run: Run) -> dict[str, Findings]:
             installation.start_database(installation.platform)
 
     bursts = load_scenarios.burst_cases(run, 6) + gateway_scenarios.reordered_cases(run)
-    found = {"bursts_of_five": run.wave(bursts, at_once=2)}
+    found = {"bursts_of_five": run.wave(bursts, at_once=1)}
     cases = gateway_scenarios.troubled_cases(run) + gateway_scenarios.gateway_killed_cases(run)
     found["gateway_and_engine_disagree"] = run.wave(cases, at_once=AT_ONCE_ON_WINDMILL)
     found["duplicates"] = run.wave(load_scenarios.duplicate_cases(run, 6), at_once=AT_ONCE_ON_WINDMILL)
-    cases = sending_scenarios.sending_cases(run) + sending_scenarios.model_cases(run)
+    cases = sending_scenarios.sending_cases(run)[::2] + sending_scenarios.model_cases(run)[::2]
     found["database_restarts"] = run.wave(cases, at_once=AT_ONCE_ON_WINDMILL, meanwhile=restart_database)
     return found
 
