@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from systems import (
+    IS_RUNNING_GIVEN,
     PASSWORDS,
     Database,
     RunningStack,
     given_windmill,
-    is_running_given,
     own_environment,
     read_variables,
     run_dev,
@@ -108,7 +108,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
     With WINDMILL_URL and what belongs to it, it stands on that Windmill.
     """
-    if is_running_given():
+    if IS_RUNNING_GIVEN:
         yield RunningStack(dict(os.environ), dict(os.environ))
         return
     environment = own_environment(tmp_path_factory.mktemp("stack")) | given_windmill()

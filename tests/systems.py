@@ -23,8 +23,11 @@ ROOT = Path(__file__).parent.parent
 MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")
 #: Whose `./dev env` is in the environment, that running system is tested.
 STACK_VARIABLES = ("GATEWAY_URL", "SIMULATOR_URL", "DEMO1_API_KEY")
+IS_RUNNING_GIVEN = all(os.environ.get(name) for name in STACK_VARIABLES)
 #: Whether the system stands on a real Windmill, where each step is a process of its own.
-ON_WINDMILL = bool(os.environ.get("WINDMILL_URL")) and os.environ.get("WINDMILL_WORKSPACE") != WORKSPACE
+ON_WINDMILL = bool(os.environ.get("WINDMILL_URL")) and not (
+    IS_RUNNING_GIVEN and os.environ.get("WINDMILL_WORKSPACE") == WORKSPACE
+)
 #: How many times longer than on the local engine anything may take.
 PATIENCE = 6 if ON_WINDMILL else 1
 PASSWORDS = {"owner": "owner-word", "app": "app-word", "manager": "manager-word", "backup": "backup-word"}
@@ -116,13 +119,9 @@ def given_windmill() -> dict[str, str]:
 
     Beside the other variables of `./dev env` they tell of a running system, which is used as it is.
     """
-    if is_running_given() or not os.environ.get("WINDMILL_URL"):
+    if IS_RUNNING_GIVEN or not os.environ.get("WINDMILL_URL"):
         return {}
     return {name: os.environ[name] for name in WINDMILL if name in os.environ}
-
-
-def is_running_given() -> bool:
-    return all(os.environ.get(name) for name in STACK_VARIABLES)
 
 
 def read_variables(text: str) -> dict[str, str]:
