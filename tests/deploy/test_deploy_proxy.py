@@ -63,8 +63,11 @@ class _Echo(BaseHTTPRequestHandler):
         self.server.seen.append(seen)
         answer = json.dumps(seen).encode()
         status = 418 if "teapot" in self.path else 200
+        kind = "application/json"
+        if refused := re.fullmatch(r".*/(text|json)-(\d+)", self.path):
+            kind, status = ("text/plain; charset=utf-8" if refused[1] == "text" else kind), int(refused[2])
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(answer)))
         self.send_header("set-cookie", "token=abc")
         self.end_headers()
@@ -297,6 +300,15 @@ def test_windmills_answer_comes_back_without_its_cookies(proxy: Proxy) -> None:
     assert answer.status_code == 418
     assert "cookie" not in answer.json()["headers"] and "set-cookie" not in answer.headers
     assert "max-age" in answer.headers["strict-transport-security"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (400, "bad_request")])
+def test_what_windmill_itself_refuses_looks_as_all_errors_do(proxy: Proxy, status: int, code: str) -> None:
+    answer = proxy.api.post(f"/api/chatbots/text-{status}", content=b"{}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    assert answer.json()["error"].keys() == {"code", "message"} and answer.json()["error"]["code"] == code
+    ours = proxy.api.post(f"/api/chatbots/json-{status}", content=b"{}")
+    assert (ours.status_code, ours.json()["bytes"]) == (status, 2), "what a script answers stays as it is"
 
 
 def test_the_webhook_goes_to_the_gateway_and_nothing_else_does(proxy: Proxy) -> None:
