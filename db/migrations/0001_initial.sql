@@ -732,6 +732,8 @@ create table knowledge_sources (
   pages integer not null default 0,
   chunks integer not null default 0,
   attempts integer not null default 0,
+  every_hours integer check (every_hours >= 1),
+  next_at timestamptz,
   touched_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -743,9 +745,11 @@ create table knowledge_sources (
   foreign key (organization_id, crawl_id) references crawls (organization_id, id),
   check ((kind in ('url', 'page')) = (url is not null) and (kind = 'url') = (file_sha256 is null)
          and (kind = 'page') = (crawl_id is not null)),
+  check (every_hours is null or kind = 'url'),
   check ((state = 'failed') = (error_code is not null) and (error_code is null) = (error_message is null))
 );
 create index knowledge_sources_open on knowledge_sources (touched_at) where state not in ('ready', 'failed');
+create index knowledge_sources_due on knowledge_sources (next_at) where next_at is not null;
 create index knowledge_sources_file on knowledge_sources (organization_id, file_sha256);
 create index knowledge_sources_crawl on knowledge_sources (organization_id, crawl_id) where crawl_id is not null;
 comment on column knowledge_sources.crawl_id is 'The crawl that has brought a page, and takes it away again.';
@@ -754,6 +758,7 @@ comment on column knowledge_sources.version is
   'The version that customers get answers from; null before the first. A failed attempt leaves it as it is.';
 comment on column knowledge_sources.embedding_model is 'Of that version: model/dimensions.';
 comment on column knowledge_sources.attempts is 'Runs of the wanted version.';
+comment on column knowledge_sources.next_at is 'When the address is read again by itself; null while it is being read.';
 comment on column knowledge_sources.touched_at is 'When a run last got on; one that stands still is taken up again.';
 
 create table crawl_pages (
@@ -802,6 +807,8 @@ create table source_versions (
   pages integer not null default 0,
   chunks integer not null default 0,
   embedded integer not null default 0,
+  etag text,
+  last_modified text,
   created_at timestamptz not null default now(),
   settled_at timestamptz,
   primary key (organization_id, source_id, version),
@@ -809,6 +816,8 @@ create table source_versions (
   check ((outcome is null) = (settled_at is null))
 );
 comment on column source_versions.embedded is 'Chunks that had to be embedded; the others were known.';
+comment on column source_versions.etag is
+  'With last_modified: what its address said of it, so that it can be asked whether it has changed since.';
 
 create table extractions (
   organization_id uuid not null references organizations,
@@ -1114,7 +1123,8 @@ create policy route on notices for select to router using (true);
 create policy route on notifications for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
 
-grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
+grant select (organization_id, id, chatbot_id, state, touched_at, next_at, embedding_model) on knowledge_sources
+  to router;
 grant select (organization_id, id, embedding_model, embedding_dimensions, published) on chatbots to router;
 grant select (organization_id, id, chatbot_id, embedding_model, checked, checked_at, state) on knowledge_gaps to router;
 grant select (organization_id, id, state, touched_at, next_at) on crawls to router;
@@ -1290,6 +1300,14 @@ create function stalled_ingestions(age interval, most integer)
        or s.state = 'pending' and s.touched_at < now() - age / 5
        or s.state = 'ready' and s.embedding_model <> c.embedding_model || '/' || c.embedding_dimensions
     order by s.touched_at limit most;
+  end;
+
+-- Sources whose address is to be read again by itself.
+create function due_sources(most integer) returns table (organization_id uuid, source_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select s.organization_id, s.id from knowledge_sources s
+    where s.next_at <= now() order by s.next_at limit most;
   end;
 
 -- Open gaps that were not compared with what their chatbot knows by now, or are not embedded as it wants.

@@ -9,7 +9,7 @@
 ADD_CRAWL = """
 insert into crawls (organization_id, id, chatbot_id, name, url, wanted_language, max_pages, max_depth, every_hours)
 values (%(organization_id)s, %(crawl_id)s, %(chatbot_id)s, %(name)s, %(url)s, %(language)s, %(max_pages)s,
-        %(max_depth)s, %(every_hours)s)
+        %(max_depth)s, nullif(%(every_hours)s::integer, 0))
 on conflict do nothing returning id
 """
 
@@ -51,10 +51,10 @@ where p.organization_id = %(organization_id)s and p.crawl_id = %(crawl_id)s
 order by p.depth, p.position limit %(limit)s offset %(offset)s
 """
 
+#: Of the hours 0 is never; what is null stays as it was.
 CHANGE_CRAWL = """
 update crawls
-set every_hours = case when %(changes_schedule)s then %(every_hours)s else every_hours end,
-    next_at = case when %(changes_schedule)s then null else next_at end,
+set every_hours = nullif(coalesce(%(every_hours)s, every_hours), 0),
     max_pages = coalesce(%(max_pages)s, max_pages), max_depth = coalesce(%(max_depth)s, max_depth), updated_at = now()
 where organization_id = %(organization_id)s and id = %(crawl_id)s
 """

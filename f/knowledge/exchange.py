@@ -43,7 +43,10 @@ class Exchange:
         self._client.close()
 
     def source(self) -> dict[str, Any]:
-        """What is to be read: `kind`, `name`, `url`, `content_type`, and the `attempts` so far."""
+        """What is to be read: `kind`, `name`, `url`, `content_type`, and the `attempts` so far.
+
+        With `etag` or `last_modified` its address may be asked whether it has changed.
+        """
         return self._ask("GET", "source")
 
     def file(self) -> bytes | None:
@@ -51,11 +54,16 @@ class Exchange:
         answer = self._send("GET", "source/file")
         return None if answer.status_code == httpx.codes.GONE else answer.content
 
-    def keep(self, extraction: Extraction) -> str:
-        """Give what was read. Returns the version's state."""
+    def keep(self, extraction: Extraction, etag: str | None = None, last_modified: str | None = None) -> str:
+        """Give what was read, and with what its address may be asked the next time. Returns the version's state."""
         pages = [{"number": page.number, "markdown": clean(page.markdown)} for page in extraction.pages]
         body = {"pages": pages, "warnings": [clean(warning) for warning in extraction.warnings]}
+        body |= {"etag": etag, "last_modified": last_modified}
         return str(self._ask("PUT", "source/text", body)["state"])
+
+    def keep_unchanged(self) -> str:
+        """Say that its address has answered: as it was. Returns the version's state."""
+        return str(self._ask("PUT", "source/unchanged")["state"])
 
     def fail_source(self, code: str, message: str) -> str:
         """Say why nothing can be read. Returns the version's state."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from f.knowledge import crawl_queries, queries, runs, versions
+from f.knowledge import crawl_queries, queries, resync_queries, runs, versions
 from f.lib.api_auth import Caller, authenticate, serving
 from f.lib.database import Connection, tenant
-from f.lib.http import ApiError, plain, refuse_problem, text
+from f.lib.http import ApiError, integer, invalid, plain, refuse_problem, text
 
 DATABASE = "f/lib/database"
 SCOPE = "knowledge"
@@ -26,6 +26,16 @@ LIMITS = {"ingestions": "{} a day", "sources": "{} in all", "pages": "{} in all"
 
 #: Bytes of a file.
 MAX_BYTES = 20 * 1024 * 1024
+
+#: Hours between two readings of an address or a site, at most: a year.
+MOST_HOURS = 8784
+
+#: Why a source of another kind than `url` has no schedule.
+NO_SCHEDULE = {
+    "file": "a file has no address to be read again: upload the new one",
+    "text": "a text has no address to be read again: add the new one",
+    "page": "a page is read again with its web site: say it when you refresh the crawl",
+}
 
 
 class Library:
@@ -70,6 +80,7 @@ class Library:
             "url": given.get("url"),
             "content_type": given.get("content_type", ""),
             "language": given.get("language"),
+            "every_hours": given.get("every_hours"),
         }
         with self.work():
             self.connection.execute(queries.LOCK_DAY, values)
@@ -96,13 +107,20 @@ class Library:
         if what := versions.exceeded(quota, size, is_new=bool(values.get("kind"))):
             raise over(what, LIMITS[what].format(quota[f"most_{what}"]))
 
-    def refresh(self, source_id: str) -> dict[str, Any]:
-        """Read a source again. Raises ApiError 404, 429."""
+    def refresh(self, source_id: str, every_hours: int | None = None) -> dict[str, Any]:
+        """Read a source again, whole, and from now on by itself: 0 for never, None as it was.
+
+        Raises ApiError 404, 422, 429.
+        """
         with self.work():
-            values = {**self.keys, "source_id": source_id}
+            values = {**self.keys, "source_id": source_id, "every_hours": every_hours}
             self.connection.execute(queries.LOCK_DAY, values)
-            self.find(source_id)
+            kind = self.find(source_id)["kind"]
+            if every_hours is not None and kind in NO_SCHEDULE:
+                raise invalid("every_hours", NO_SCHEDULE[kind])
             self.check_quota(values, 0)
+            self.connection.execute(resync_queries.CHANGE_SCHEDULE, values)
+            self.connection.execute(resync_queries.FORGET_VALIDATORS, values)
             self.connection.execute(queries.WANT_VERSION, values)
             self.connection.execute(queries.COUNT_INGESTION, values)
         runs.begin(self.connection, runs.INGESTION, self.organization_id, source_id)
@@ -143,6 +161,11 @@ def language_of(value: Any) -> str | None:
     )
 
 
+def hours_of(value: Any) -> int | None:
+    """Hours between two readings, 0 for never; None if none are given. Raises ApiError."""
+    return None if value is None else integer("every_hours", value, 0, MOST_HOURS)
+
+
 def over(what: str, limit: str) -> ApiError:
     return ApiError(429, "quota_exceeded", f"the plan's {what} are used up: {limit}")
 
@@ -155,6 +178,7 @@ def described(row: dict[str, Any]) -> dict[str, Any]:
     return plain(
         {name: row[name] for name in shown + counts}
         | {"progress": {"done": row["progress_done"], "total": row["progress_total"]}}
+        | {"every_hours": row["every_hours"], "next_at": row["next_at"]}
         | {"is_searchable": row["version"] is not None, "error": error, "warnings": row["warnings"]}
         | {"created_at": row["created_at"], "updated_at": row["updated_at"]}
     )

@@ -90,6 +90,7 @@ def test_the_golden_questions_of_a_demo_tenant(stack: RunningStack, tmp_path: Pa
     [
         ((*BOT, "add", "nowhere.pdf"), "No such file"),
         ((*BOT, "add", "https://localhost/"), "422"),
+        ((*BOT, "add", "nowhere.pdf", "--every-hours", "24"), "for pages of the web"),
         ((*BOT, "delete", str(uuid4())), "404"),
         (("--chatbot", "corner-shop", "list"), "--api-key"),
     ],

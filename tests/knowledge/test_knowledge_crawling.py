@@ -4,22 +4,13 @@ import gzip
 
 import pytest
 from made_documents import Pdf, docx, paragraph
-from pytest_httpserver import HTTPServer
 from shelf import BICIS, DENTAL, Shelf
 from websites import FILLING, Crawler, WebSite, page, resolver
 from werkzeug import Request, Response
 
 from f.knowledge import crawl_queries, crawling, visits
 from f.knowledge.crawling import Run
-from f.lib import outside
 from f.lib.database import tenant
-
-
-@pytest.fixture
-def site(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> WebSite:
-    monkeypatch.setattr(outside, "is_public", lambda address: address == "127.0.0.1")
-    monkeypatch.setattr(outside, "PORTS", (httpserver.port,))
-    return WebSite(httpserver)
 
 
 @pytest.fixture

@@ -36,12 +36,33 @@ def test_a_text_and_its_refresh(call: Call):
     assert added.status_code == 202
     source_id = added.json()["id"]
     assert settled(call, source_id)["language"] == "english"
+    refused = call("POST", f"sources/{source_id}/refresh", json={"every_hours": 24})
+    assert refused.status_code == 422 and "no address to be read again" in refused.json()["error"]["message"]
     assert call("POST", f"sources/{source_id}/refresh").status_code == 202
     source = settled(call, source_id)
     assert source["version"] == 1 and [v["outcome"] for v in source["versions"]] == ["unchanged", "ready"]
     listed = call("GET", "sources", params={"limit": 200}).json()
     assert source_id in [row["id"] for row in listed["sources"]] and listed["total"] >= 1
     call("DELETE", f"sources/{source_id}")
+
+
+def test_a_page_is_read_again_by_the_hours_that_are_set(call: Call):
+    """`.invalid` is a name that nobody has."""
+    url = f"https://{uuid4().hex[:8]}.invalid/"
+    added = call("POST", "url", json={"url": url, "every_hours": 24})
+    assert (added.status_code, added.json()["every_hours"]) == (202, 24), added.text
+    source = f"sources/{added.json()['id']}"
+    assert call("GET", source).json()["every_hours"] == 24
+    for body, every_hours in (({"every_hours": 6}, 6), ({}, 6), ({"every_hours": 0}, None)):
+        again = call("POST", f"{source}/refresh", json=body)
+        assert (again.status_code, again.json()["every_hours"]) == (202, every_hours), again.text
+    for wrong in ({"every_hours": -1}, {"every_hours": 9000}, {"every_hours": "often"}, {"hours": 1}):
+        assert call("POST", f"{source}/refresh", json=wrong).status_code == 422
+        assert call("POST", "url", json={"url": url, **wrong}).status_code == 422
+    call("DELETE", source)
+    (batch,) = call("POST", "batch", json={"urls": [url], "every_hours": 12}).json()["sources"]
+    assert batch["every_hours"] == 12
+    call("DELETE", f"sources/{batch['id']}")
 
 
 def test_a_page_of_our_insides_is_refused(call: Call):
