@@ -78,10 +78,15 @@ create table organizations (
   knowledge_pages integer check (knowledge_pages >= 0),
   knowledge_bytes bigint check (knowledge_bytes >= 0),
   daily_ingestions integer check (daily_ingestions >= 0),
+  crawls integer check (crawls >= 0),
+  crawl_pages integer check (crawl_pages >= 1),
+  crawl_depth integer check (crawl_depth >= 0),
+  crawl_bytes bigint check (crawl_bytes >= 0),
+  crawl_seconds integer check (crawl_seconds >= 0),
   created_at timestamptz not null default now()
 );
 comment on column organizations.monthly_messages is
-  'Instead of the plan''s limit, like the six beside it; null: the plan''s.';
+  'Instead of the plan''s limit, like the eleven after it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
@@ -1384,6 +1389,24 @@ $$;
 revoke create on schema public from router;
 
 -- Reading --------------------------------------------------------------------------------------
+create view organization_limits with (security_invoker = true) as
+select o.organization_id, o.plan_code as plan,
+       coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
+       coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
+       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact,
+       coalesce(o.knowledge_sources, p.knowledge_sources) as knowledge_sources,
+       coalesce(o.knowledge_pages, p.knowledge_pages) as knowledge_pages,
+       coalesce(o.knowledge_bytes, p.knowledge_bytes) as knowledge_bytes,
+       coalesce(o.daily_ingestions, p.daily_ingestions) as daily_ingestions,
+       coalesce(o.crawls, p.crawls) as crawls,
+       coalesce(o.crawl_pages, p.crawl_pages) as crawl_pages,
+       coalesce(o.crawl_depth, p.crawl_depth) as crawl_depth,
+       coalesce(o.crawl_bytes, p.crawl_bytes) as crawl_bytes,
+       coalesce(o.crawl_seconds, p.crawl_seconds) as crawl_seconds
+from organizations o join plans p on p.code = o.plan_code;
+comment on view organization_limits is 'What an organisation may use: its own limit where it has one, else its plan''s.';
+grant select on organization_limits to app, manager, backup;
+
 create view turn_details with (security_invoker = true) as
 select e.organization_id, e.phone_number_id, e.wamid, e.outcome, e.outcome_reason,
        t.id as turn_id, t.model, t.steps, t.tools, t.prompt_tokens, t.completion_tokens, t.error,

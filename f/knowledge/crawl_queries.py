@@ -3,6 +3,7 @@
 # dependencies = []
 # ///
 """Statements of the crawls, by name."""
+# ruff: noqa: S608  # what is put together are constants of this file
 
 # Settings and state -------------------------------------------------------------------------------
 
@@ -13,17 +14,15 @@ values (%(organization_id)s, %(crawl_id)s, %(chatbot_id)s, %(name)s, %(url)s, %(
 on conflict do nothing returning id
 """
 
-COUNT_CRAWLS = """
-select (select count(*) from crawls where organization_id = o.organization_id) as crawls, p.crawls as most_crawls
-from organizations o join plans p on p.code = o.plan_code where o.organization_id = %(organization_id)s
-"""
+#: What a run of the crawl `c` may take, by the limits `l` of its organisation and the tenant's own for it.
+MOST = """least(c.max_pages, l.crawl_pages) as most_pages, least(c.max_depth, l.crawl_depth) as most_depth,
+       l.crawl_bytes as most_bytes, l.crawl_seconds as most_seconds"""
 
-CRAWLS = """
+CRAWLS = f"""
 select c.id, c.name, c.url, c.wanted_language as language, c.state, c.run, c.every_hours, c.pages_found, c.pages_read,
        c.bytes, c.cut, c.error_code, c.error_message, c.warnings, c.started_at, c.finished_at, c.next_at, c.created_at,
-       c.updated_at, least(c.max_pages, p.crawl_pages) as most_pages, least(c.max_depth, p.crawl_depth) as most_depth,
-       p.crawl_bytes as most_bytes, p.crawl_seconds as most_seconds
-from crawls c join organizations o using (organization_id) join plans p on p.code = o.plan_code
+       c.updated_at, {MOST}
+from crawls c join organization_limits l using (organization_id)
 where c.organization_id = %(organization_id)s and c.chatbot_id = %(chatbot_id)s
 """
 
@@ -105,13 +104,12 @@ where organization_id = %(organization_id)s and id = %(crawl_id)s and state in (
 returning attempts, run
 """
 
-LOCK_CRAWL = """
-select c.*, least(c.max_pages, p.crawl_pages) as most_pages, least(c.max_depth, p.crawl_depth) as most_depth,
-       p.crawl_bytes as most_bytes, p.crawl_seconds as most_seconds,
+LOCK_CRAWL = f"""
+select c.*, {MOST},
        extract(epoch from now() - c.started_at)::double precision as seconds,
        (select count(*) from knowledge_sources s where (s.organization_id, s.crawl_id) = (c.organization_id, c.id)
         and s.state in ('pending', 'reading', 'embedding')) as unread_sources
-from crawls c join organizations o using (organization_id) join plans p on p.code = o.plan_code
+from crawls c join organization_limits l using (organization_id)
 where c.organization_id = %(organization_id)s and c.id::text = %(crawl_id)s for update of c
 """
 

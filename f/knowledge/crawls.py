@@ -45,11 +45,9 @@ def add(library: Library, url: str, name: str, language: str | None, settings: M
     values = {**library.keys, "crawl_id": str(uuid4()), "name": name, "url": address, "language": language, **settings}
     with library.work():
         library.connection.execute(queries.LOCK_DAY, values)
-        library.check_quota(library.keys, 0)
-        count = library.connection.execute(crawl_queries.COUNT_CRAWLS, values).fetchone()
-        assert count is not None
-        if count["crawls"] + 1 > count["most_crawls"]:
-            raise over("crawls", f"{count['most_crawls']} in all")
+        quota = library.check_quota(library.keys, 0)
+        if quota["crawls"] + 1 > quota["most_crawls"]:
+            raise over("crawls", f"{quota['most_crawls']} in all")
         if not library.connection.execute(crawl_queries.ADD_CRAWL, values).fetchone():
             raise ApiError(409, "same_site", "this chatbot has a crawl of this address already")
         library.connection.execute(queries.COUNT_INGESTION, values)

@@ -60,12 +60,14 @@ class Library:
             yield
 
     def quota(self) -> dict[str, Any]:
-        """Limits and use, in the caller's transaction."""
+        """Limits and use, in the caller's transaction; `crawl_limits` are those of each run of a crawl."""
         row = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
         assert row is not None
         row = plain(row)
-        used = {name: row[name] for name in ("sources", "pages", "bytes", "ingestions")}
-        return {"plan": row["plan"], "limits": {n: row[f"most_{n}"] for n in used}, "used": used}
+        used = {name: row[name] for name in ("sources", "pages", "bytes", "ingestions", "crawls")}
+        limits = {name: row[f"most_{name}"] for name in used}
+        of_a_run = {name: row[f"crawl_{name}"] for name in ("pages", "depth", "bytes", "seconds")}
+        return {"plan": row["plan"], "limits": limits, "used": used, "crawl_limits": of_a_run}
 
     def add(self, kind: str, name: str, *, data: bytes | None = None, **given: Any) -> dict[str, Any]:
         """Take a source in and start its ingestion. Raises ApiError 409, 429."""
@@ -98,7 +100,8 @@ class Library:
     def known_already(self, source_id: object) -> ApiError:
         return ApiError(409, "same_content", f"this chatbot has it already, as source {source_id}")
 
-    def check_quota(self, values: Mapping[str, Any], size: int) -> None:
+    def check_quota(self, values: Mapping[str, Any], size: int) -> dict[str, Any]:
+        """The quota, in the caller's transaction, where there is room for `size` more bytes. Raises ApiError 429."""
         quota = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
         assert quota is not None
         if size:
@@ -106,6 +109,7 @@ class Library:
             size = 0 if known and known["known"] else size
         if what := versions.exceeded(quota, size, is_new=bool(values.get("kind"))):
             raise over(what, LIMITS[what].format(quota[f"most_{what}"]))
+        return quota
 
     def refresh(self, source_id: str, every_hours: int | None = None) -> dict[str, Any]:
         """Read a source again, whole, and from now on by itself: 0 for never, None as it was.

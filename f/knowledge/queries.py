@@ -25,18 +25,17 @@ where organization_id = %(organization_id)s and day = (now() at time zone 'UTC')
 """
 
 READ_QUOTA = """
-select o.plan_code as plan,
-       coalesce(o.knowledge_sources, p.knowledge_sources) as most_sources,
-       coalesce(o.knowledge_pages, p.knowledge_pages) as most_pages,
-       coalesce(o.knowledge_bytes, p.knowledge_bytes) as most_bytes,
-       coalesce(o.daily_ingestions, p.daily_ingestions) as most_ingestions,
-       (select count(*) from knowledge_sources where organization_id = o.organization_id) as sources,
-       (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = o.organization_id) as pages,
-       (select coalesce(sum(size), 0) from source_files where organization_id = o.organization_id) as bytes,
-       coalesce((select ingestions from ingestion_days where organization_id = o.organization_id
-                 and day = (now() at time zone 'UTC')::date), 0) as ingestions
-from organizations o join plans p on p.code = o.plan_code
-where o.organization_id = %(organization_id)s
+select l.plan, l.knowledge_sources as most_sources, l.knowledge_pages as most_pages, l.knowledge_bytes as most_bytes,
+       l.daily_ingestions as most_ingestions, l.crawls as most_crawls,
+       l.crawl_pages, l.crawl_depth, l.crawl_bytes, l.crawl_seconds,
+       (select count(*) from knowledge_sources where organization_id = l.organization_id) as sources,
+       (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = l.organization_id) as pages,
+       (select coalesce(sum(size), 0) from source_files where organization_id = l.organization_id) as bytes,
+       coalesce((select ingestions from ingestion_days where organization_id = l.organization_id
+                 and day = (now() at time zone 'UTC')::date), 0) as ingestions,
+       (select count(*) from crawls where organization_id = l.organization_id) as crawls
+from organization_limits l
+where l.organization_id = %(organization_id)s
 """
 
 # Sources ------------------------------------------------------------------------------------------

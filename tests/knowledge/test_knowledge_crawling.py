@@ -273,6 +273,17 @@ def test_the_plan_bounds_a_run(shelf: Shelf, site: WebSite, crawler: Crawler, co
     assert len(crawler.sources()) == row["pages_read"]
 
 
+def test_limits_of_an_organisations_own_are_instead_of_the_plans(shelf: Shelf, site: WebSite, crawler: Crawler):
+    site.pages = {"/": page("0", "/1"), "/1": page("1", "/2"), "/2": page("2")}
+    shelf.owner.execute("update organizations set crawl_pages = 9, crawl_depth = 1 where organization_id = %s", [BICIS])
+    limit(shelf, crawl_pages=1)
+    crawler.ingests = False
+    run = crawler.add(site.url + "/")
+    assert crawler.crawl(run) == "ready" and set(crawler.sources()) == {"/", "/1"}
+    limits = shelf.rows("select crawl_pages, crawl_depth from organization_limits order by 1, 2")
+    assert limits == [{"crawl_pages": 1, "crawl_depth": 8}, {"crawl_pages": 9, "crawl_depth": 1}]
+
+
 def test_depth_and_the_tenants_own_limit(shelf: Shelf, site: WebSite, crawler: Crawler):
     site.pages = {"/": page("0", "/1"), "/1": page("1", "/2"), "/2": page("2", "/3"), "/3": page("3")}
     crawler.ingests = False

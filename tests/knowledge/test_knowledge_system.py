@@ -137,9 +137,12 @@ def test_the_plan_is_the_limit(stack: RunningStack, call: Call):
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded"), column
     assert call("GET", "quota").json()["used"] == quota["used"]
     dev = ("admin", "set-plan", "harbour-dental", "pro")
-    stack.dev(*dev, "--knowledge-bytes", "123456789")
+    stack.dev(*dev, "--knowledge-bytes", "123456789", "--crawls", "0", "--crawl-depth", "1")
     try:
-        assert call("GET", "quota").json()["limits"]["bytes"] == 123456789
+        own = call("GET", "quota").json()
+        assert (own["limits"]["bytes"], own["limits"]["crawls"], own["crawl_limits"]["depth"]) == (123456789, 0, 1)
+        refused = call("POST", "crawl", json={"url": "https://other.invalid/"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
     finally:
         stack.dev(*dev)
     assert call("GET", "quota").json()["limits"] == quota["limits"]
