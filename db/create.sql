@@ -800,6 +800,14 @@ comment on column crawl_pages.hops is 'Redirects and canonical addresses that le
 comment on column crawl_pages.shape is 'What it has in common with others that a program makes; these are bounded.';
 comment on column crawl_pages.is_excluded is 'The tenant has deleted its source: it is not read again.';
 
+create table site_paces (
+  site text primary key check (char_length(site) <= 300),
+  next_at timestamptz not null
+);
+create index on site_paces (next_at);
+comment on table site_paces is
+  'From when on a web site may be asked for its next page, whoever crawls it. No tenant''s; scripts have reserve_visit.';
+
 create table source_versions (
   organization_id uuid not null references organizations,
   source_id uuid not null,
@@ -1338,6 +1346,26 @@ create function due_crawls(age interval, most integer)
        or c.state not in ('pending', 'running') and c.next_at <= now()
     order by c.touched_at limit most;
   end;
+
+-- The next turn to ask `site` for a page, in the seconds until then: all crawls of it, whoever's, keep `pause` seconds
+-- apart. A turn that is more than `patience` seconds away is not taken: who asks is to come back.
+grant select, insert, update, delete on site_paces to router;
+create function reserve_visit(site text, pause double precision, patience double precision, out wait double precision)
+  language plpgsql volatile security definer set search_path = pg_catalog, public as $$
+begin
+  -- Passing over what others hold: whoever waits for two sites could wait for somebody who waits for them.
+  delete from site_paces p where p.site in (
+    select old.site from site_paces old where old.next_at < now() - interval '1 hour' order by old.next_at limit 10
+    for update skip locked);
+  insert into site_paces as p (site, next_at) values (reserve_visit.site, clock_timestamp())
+  on conflict on constraint site_paces_pkey do update set site = p.site  -- locks it
+  returning greatest(0, extract(epoch from p.next_at - clock_timestamp())) into wait;
+  if wait <= patience then
+    update site_paces p set next_at = clock_timestamp() + (wait + pause) * interval '1 second'
+    where p.site = reserve_visit.site;
+  end if;
+end
+$$;
 
 -- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.
 create function find_conversations(wanted uuid, contact text)

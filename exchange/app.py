@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from exchange.bodies import MAX_BODY, FailureBody, OutcomeBody, SiteBody, TextBody
+from exchange.bodies import MAX_BODY, FailureBody, NextBody, OutcomeBody, SiteBody, TextBody
 from exchange.config import Config
 from f.knowledge import crawling, tickets, versions
 from f.knowledge.crawling import Run
@@ -174,8 +174,8 @@ def fail_crawl(connection: Connection, run: Run, body: bytes) -> Response:
 
 
 def next_page(connection: Connection, run: Run, body: bytes) -> Response:
-    state, _, page = crawling.pick(connection, run)
-    return JSONResponse({"state": state, "page": page})
+    picked = crawling.pick(connection, run, has_turn=parsed(NextBody, body).has_turn)
+    return JSONResponse({"state": picked.state, "page": picked.page, "wait": picked.wait})
 
 
 def settle_page(connection: Connection, run: Run, body: bytes) -> Response:

@@ -64,6 +64,12 @@ class SiteBody(Body):
         return Scouted(self.robots, self.pause, self.absent_words, addresses, self.warnings)
 
 
+class NextBody(Body):
+    """Which page is next."""
+
+    has_turn: bool
+
+
 def _whole(data: bytes) -> bytes:
     """A `max_length` would count the base64."""
     if len(data) > LIMITS.file_bytes:

@@ -147,16 +147,22 @@ with added as (
 select count(*) as n from added
 """
 
-PICK_PAGE = """
-update crawl_pages set tries = tries + 1, touched_at = now()
-where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url = (
-  select url from crawl_pages
-  where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and run = %(run)s and state = 'waiting'
-    and tries < %(most_tries)s
-  order by tries, depth, position limit 1)
-returning url, hops, origin, case when source_id is not null then etag end as etag,
-          case when source_id is not null then last_modified end as last_modified
+NEXT_PAGE = """
+select url, hops, origin, case when source_id is not null then etag end as etag,
+       case when source_id is not null then last_modified end as last_modified
+from crawl_pages
+where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and run = %(run)s and state = 'waiting'
+  and tries < %(most_tries)s
+order by tries, depth, position limit 1
 """
+
+COUNT_TRY = """
+update crawl_pages set tries = tries + 1, touched_at = now()
+where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url = %(url)s
+"""
+
+#: Seconds until the site may be asked, as all who crawl it have agreed.
+RESERVE_VISIT = "select reserve_visit(%(site)s, %(pause)s, %(patience)s) as wait"
 
 #: What has ended its process again and again.
 GIVE_PAGES_UP = """

@@ -81,9 +81,12 @@ class Exchange:
         """Say why the site cannot be read. Returns the run's state."""
         return str(self._ask("PUT", "crawl/failure", {"code": code, "message": clean(message)})["state"])
 
-    def next_page(self) -> dict[str, Any]:
-        """With the state "page" the `page` that is to be visited."""
-        return self._ask("POST", "crawl/next")
+    def next_page(self, *, has_turn: bool = False) -> dict[str, Any]:
+        """With the state "page" the `page` that is to be visited after `wait` seconds; with "later", when to ask again.
+
+        has_turn: the site was not asked for the page before
+        """
+        return self._ask("POST", "crawl/next", {"has_turn": has_turn})
 
     def settle(self, url: str, outcome: Outcome) -> dict[str, Any]:
         """Give what became of a page; the answer has `is_taken`: it will be ingested."""

@@ -202,8 +202,8 @@ def test_two_runs_at_the_same_time_keep_a_page_once(shelf: Shelf, site: WebSite,
     site.pages = {"/": page("Inicio")}
     run = crawler.add(site.url + "/")
     crawler.prepare(run)
-    _, crawl, row = crawling.pick(shelf.connection, run)
-    _, _, same = crawling.pick(shelf.connection, run)
+    _, crawl, row, _ = crawling.pick(shelf.connection, run)
+    _, _, same, _ = crawling.pick(shelf.connection, run)
     outcomes = [visits.visit(crawler.read, crawl, one, visits.Robots("")) for one in (row, same)]
     jobs = [crawling.settle(shelf.connection, run, row["url"], outcome)[1] for outcome in outcomes]
     assert [job is not None for job in jobs] == [True, False] and crawler.row(run)["pages_read"] == 1
@@ -214,7 +214,7 @@ def test_cancelled_in_the_middle_nothing_is_half_there(shelf: Shelf, site: WebSi
     run = crawler.add(site.url + "/")
     crawler.prepare(run)
     crawler.step(run)
-    _, crawl, row = crawling.pick(shelf.connection, run)
+    _, crawl, row, _ = crawling.pick(shelf.connection, run)
     outcome = visits.visit(crawler.read, crawl, row, visits.Robots(""))
     with tenant(shelf.connection, BICIS):
         assert crawling.end(shelf.connection, run, "cancelled")
