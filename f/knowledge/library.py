@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from f.knowledge import crawl_queries, queries, resync_queries, runs, versions
+from f.knowledge import crawl_queries, languages, queries, resync_queries, runs, versions
 from f.lib.api_auth import Caller, authenticate, serving
 from f.lib.database import Connection, tenant
 from f.lib.http import ApiError, integer, invalid, plain, refuse_problem, text
@@ -177,10 +177,11 @@ def over(what: str, limit: str) -> ApiError:
 def described(row: dict[str, Any]) -> dict[str, Any]:
     """A source as callers see it."""
     error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
-    shown = ("id", "kind", "name", "url", "content_type", "size", "language", "crawl_id", "state")
+    shown = ("id", "kind", "name", "url", "content_type", "size", "crawl_id", "state")
     counts = ("version", "pages", "chunks")
     return plain(
         {name: row[name] for name in shown + counts}
+        | {"language": row["wanted_language"] or languages.code_of(row["language_rules"])}
         | {"progress": {"done": row["progress_done"], "total": row["progress_total"]}}
         | {"every_hours": row["every_hours"], "next_at": row["next_at"]}
         | {"is_searchable": row["version"] is not None, "error": error, "warnings": row["warnings"]}

@@ -67,9 +67,10 @@ on conflict do nothing returning id
 """
 
 SOURCES = """
-select s.id, s.kind, s.name, s.url, s.crawl_id, s.content_type, s.file_sha256, s.language, s.state, s.progress_done,
-       s.progress_total, s.error_code, s.error_message, s.warnings, s.version, s.wanted_version, s.pages, s.chunks,
-       s.every_hours, s.next_at, s.created_at, s.updated_at, f.size
+select s.id, s.kind, s.name, s.url, s.crawl_id, s.content_type, s.file_sha256, s.wanted_language,
+       s.language as language_rules, s.state, s.progress_done, s.progress_total, s.error_code, s.error_message,
+       s.warnings, s.version, s.wanted_version, s.pages, s.chunks, s.every_hours, s.next_at, s.created_at, s.updated_at,
+       f.size
 from knowledge_sources s
 left join source_files f on (f.organization_id, f.sha256) = (s.organization_id, s.file_sha256)
 where s.organization_id = %(organization_id)s and s.chatbot_id = %(chatbot_id)s

@@ -15,7 +15,7 @@ def test_an_uploaded_text_is_answered_from_with_its_source(stack: RunningStack, 
     taken = upload(call, f"# Crowns\n\nA {word} crown costs 640 pounds and lasts fifteen years.", f"{word}.txt")
     assert taken.status_code == 202, taken.text
     source = settled(call, taken.json()["id"])
-    assert (source["state"], source["chunks"], source["version"]) == ("ready", 1, 1)
+    assert (source["state"], source["chunks"], source["version"], source["language"]) == ("ready", 1, 1, "en")
     found = call("POST", "search", json={"query": f"price of a {word} crown"}).json()["passages"]
     assert found[0]["source"] == f"{word}.txt" and found[0]["headings"] == ["Crowns"] and found[0]["score"] > 0
     said = stack.dev("say", f"How long does a {word} crown last?", "--to", "harbour-dental").stdout
@@ -35,7 +35,7 @@ def test_a_text_and_its_refresh(call: Call):
     added = call("POST", "text", json={"name": "Notice", "text": text, "language": "en"})
     assert added.status_code == 202
     source_id = added.json()["id"]
-    assert settled(call, source_id)["language"] == "english"
+    assert settled(call, source_id)["language"] == "en"
     refused = call("POST", f"sources/{source_id}/refresh", json={"every_hours": 24})
     assert refused.status_code == 422 and "no address to be read again" in refused.json()["error"]["message"]
     assert call("POST", f"sources/{source_id}/refresh").status_code == 202
