@@ -28,7 +28,7 @@ class Pages:
     def __init__(self, shelf: Shelf, database: Database, exchange_url: str):
         self.shelf = shelf
         self._database = database
-        self._exchange = exchange_url
+        self.exchange_url = exchange_url
 
     def add(self, url: str, every_hours: int | None = 24) -> Job:
         job = Job(BICIS, str(uuid4()), 1)
@@ -43,7 +43,7 @@ class Pages:
         resource = self._database.app_resource
         job = Job(job.organization_id, job.source_id, self.row(job)["wanted_version"])
         ticket = open_source.main(resource, KEY, **job.keys)["ticket"]
-        state = str(parse_source.main(self._exchange, ticket)["state"])
+        state = str(parse_source.main(self.exchange_url, ticket)["state"])
         if state == "read":
             state = str(stage_source.main(resource, **job.keys)["state"])
         if state != "staged":
@@ -236,7 +236,7 @@ def test_a_reader_that_was_taken_over_cannot_end_a_version_that_was_not_asked(
 ):
     job = pages.add(prices)
     ticket = open_source.main(seeded_database.app_resource, KEY, **job.keys)["ticket"]
-    with Exchange(pages._exchange, ticket) as exchange:
+    with Exchange(pages.exchange_url, ticket) as exchange:
         with pytest.raises(ExchangeError, match="409"):
             exchange.keep_unchanged()
         assert pages.row(job)["state"] == "reading"
