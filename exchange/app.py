@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from exchange.bodies import MAX_BODY, FailureBody, OutcomeBody, SiteBody, TextBody
+from exchange.bodies import MAX_BODY, FailureBody, NextBody, OutcomeBody, SiteBody, TextBody
 from exchange.config import Config
 from f.knowledge import crawling, tickets, versions
 from f.knowledge.crawling import Run
@@ -67,6 +67,7 @@ class Exchange:
             self._route("GET", "/source", tickets.SOURCE, Job, show_source),
             self._route("GET", "/source/file", tickets.SOURCE, Job, hand_out_file),
             self._route("PUT", "/source/text", tickets.SOURCE, Job, keep_text),
+            self._route("PUT", "/source/unchanged", tickets.SOURCE, Job, keep_unchanged),
             self._route("PUT", "/source/failure", tickets.SOURCE, Job, fail_source),
             self._route("GET", "/crawl", tickets.CRAWL, Run, show_crawl),
             self._route("PUT", "/crawl/site", tickets.CRAWL, Run, keep_site),
@@ -113,7 +114,8 @@ def show_source(connection: Connection, job: Job, body: bytes) -> Response:
     if state != "wanted":
         return JSONResponse({"state": state})
     shown = ("kind", "name", "url", "content_type", "attempts")
-    return JSONResponse({"state": state} | {name: source[name] for name in shown})
+    known = versions.validators(connection, job, source)
+    return JSONResponse({"state": state} | {name: source[name] for name in shown} | known)
 
 
 def hand_out_file(connection: Connection, job: Job, body: bytes) -> Response:
@@ -129,7 +131,16 @@ def hand_out_file(connection: Connection, job: Job, body: bytes) -> Response:
 
 
 def keep_text(connection: Connection, job: Job, body: bytes) -> Response:
-    return JSONResponse({"state": versions.keep(connection, job, parsed(TextBody, body).extraction())})
+    given = parsed(TextBody, body)
+    state = versions.keep(connection, job, given.extraction(), given.etag, given.last_modified)
+    return JSONResponse({"state": state})
+
+
+def keep_unchanged(connection: Connection, job: Job, body: bytes) -> Response:
+    try:
+        return JSONResponse({"state": versions.keep_unchanged(connection, job)})
+    except ValueError as error:
+        raise ApiError(409, "not_asked", str(error)) from None
 
 
 def fail_source(connection: Connection, job: Job, body: bytes) -> Response:
@@ -163,8 +174,8 @@ def fail_crawl(connection: Connection, run: Run, body: bytes) -> Response:
 
 
 def next_page(connection: Connection, run: Run, body: bytes) -> Response:
-    state, _, page = crawling.pick(connection, run)
-    return JSONResponse({"state": state, "page": page})
+    picked = crawling.pick(connection, run, has_turn=parsed(NextBody, body).has_turn)
+    return JSONResponse({"state": picked.state, "page": picked.page, "wait": picked.wait})
 
 
 def settle_page(connection: Connection, run: Run, body: bytes) -> Response:

@@ -20,6 +20,7 @@ MAX_BODY = max(LIMITS.file_bytes * 4 // 3, LIMITS.characters * 4) + (2 << 20)
 #: As PostgreSQL stores it.
 Text = Annotated[str, AfterValidator(clean)]
 Short = Annotated[Text, Field(max_length=500)]
+Validator = Annotated[Text, Field(max_length=200)] | None
 Code = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
 
 
@@ -37,6 +38,8 @@ class TextBody(Body):
 
     pages: list[PageBody] = Field(max_length=LIMITS.pages)
     warnings: list[Text] = Field(max_length=1000)
+    etag: Validator
+    last_modified: Validator
 
     def extraction(self) -> Extraction:
         return Extraction([Page(page.number, page.markdown) for page in self.pages], self.warnings)
@@ -61,6 +64,12 @@ class SiteBody(Body):
         return Scouted(self.robots, self.pause, self.absent_words, addresses, self.warnings)
 
 
+class NextBody(Body):
+    """Which page is next."""
+
+    has_turn: bool
+
+
 def _whole(data: bytes) -> bytes:
     """A `max_length` would count the base64."""
     if len(data) > LIMITS.file_bytes:
@@ -83,8 +92,8 @@ class OutcomeBody(Body):
     links: list[Short] = Field(max_length=sites.MOST_LINKS)
     instead: Short | None
     document: DocumentBody | None
-    etag: Annotated[Text, Field(max_length=200)] | None
-    last_modified: Annotated[Text, Field(max_length=200)] | None
+    etag: Validator
+    last_modified: Validator
     sent: int = Field(ge=0, le=1 << 40)
 
     def outcome(self, site: Site) -> Outcome:

@@ -72,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "knowledge-pages",
         "knowledge-bytes",
         "daily-ingestions",
+        "crawls",
+        "crawl-pages",
+        "crawl-depth",
+        "crawl-bytes",
+        "crawl-seconds",
     ):
         plan.add_argument(f"--{name}", type=int, metavar="N", help="instead of the plan's limit")
     _add_chatbot(action(actions, "save-chatbot", "PUT", "chatbots/{slug}", "create a chatbot, or change it"))

@@ -20,9 +20,12 @@ DEMOS = {
     "harbour-dental": (DEMO2, "demo2_api_key"),
 }
 
-COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "error")
+COLUMNS = ("id", "name", "state", "language", "pages", "chunks", "next_at", "error")
 GAP_COLUMNS = ("id", "count", "last_at", "question")
 CRAWL_COLUMNS = ("id", "url", "state", "run", "pages_read", "pages_found", "cut", "error", "next_at")
+
+#: What may be set for a web site, whenever a run of it begins.
+SETTINGS = ("max_pages", "max_depth", "every_hours")
 
 #: Actions on a web site: the method of its route, and what the route's path ends with.
 CRAWL_ACTIONS = {
@@ -47,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument("what", metavar="FILE|URL")
     added.add_argument("--name", help="what an answer calls it (default: the file's name, the address)")
     added.add_argument("--language", metavar="CODE", help="found out if left out")
+    _add_hours(added, "when a page of the web is read again by itself (default: never)")
     action("list", "list the sources, newest first")
     action("show", "a source and its versions").add_argument("source")
     searched = action("search", "what the bot would find, with scores")
@@ -54,20 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     searched.add_argument("--limit", type=int, metavar="N")
     again = action("refresh", "read a source again")
     again.add_argument("source")
+    _add_hours(again, "when a page of the web is read again by itself; 0 for never (default: as it was)")
     site = action("crawl", "add a web site, page by page")
     site.add_argument("url")
     site.add_argument("--name", help="what it is called (default: the address)")
     site.add_argument("--language", metavar="CODE", help="found out if left out")
-    for name, help_ in (
-        ("max-pages", "pages of a run (default: the plan's limit)"),
-        ("max-depth", "links from the first page (default: the plan's limit)"),
-        ("every-hours", "when it is read again by itself (default: never)"),
-    ):
-        site.add_argument(f"--{name}", type=int, metavar="N", help=help_)
+    _add_limits(site, "the plan's limit")
+    _add_hours(site, "when it is read again by itself (default: never)")
     action("crawls", "list the web sites, newest first")
     crawls = {name: action(name, help_) for name, (_, _, help_) in CRAWL_ACTIONS.items()}
     for named in crawls.values():
         named.add_argument("crawl")
+    _add_limits(crawls["refresh-crawl"], "as it was")
+    _add_hours(crawls["refresh-crawl"], "when it is read again by itself; 0 for never (default: as it was)")
     for waiting in (added, again, site, crawls["refresh-crawl"]):
         waiting.add_argument("--no-wait", action="store_true", help="do not wait until the bot knows it")
     missing = action("gaps", "what it was asked and did not know, the most frequent first")
@@ -79,6 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action("dismiss-gap", "take such a group off the list").add_argument("gap")
     action("delete", "remove a source with its passages and bytes").add_argument("source")
     action("quota", "the limits of the plan, and what is used")
+
+
+def _add_limits(parser: argparse.ArgumentParser, default: str) -> None:
+    for name, help_ in (("max-pages", "pages of a run"), ("max-depth", "links from the first page")):
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_} (default: {default})")
+
+
+def _add_hours(parser: argparse.ArgumentParser, help_: str) -> None:
+    parser.add_argument("--every-hours", type=int, metavar="N", help=help_)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -101,23 +113,21 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         case "quota":
             answer = shelf.call("GET", "quota")
         case "refresh":
-            answer = _settled(shelf, shelf.call("POST", f"sources/{options.source}/refresh"), options)
+            asked = _given(options, "every_hours")
+            answer = _settled(shelf, shelf.call("POST", f"sources/{options.source}/refresh", json=asked), options)
         case "crawl":
-            names = ("url", "name", "language", "max_pages", "max_depth", "every_hours")
-            asked = {name: value for name in names if (value := getattr(options, name)) is not None}
+            asked = _given(options, "url", "name", "language", *SETTINGS)
             answer = _settled(shelf, shelf.call("POST", "crawl", json=asked), options, "crawls")
         case "crawls":
             answer = shelf.call("GET", "crawls")
         case "gaps":
-            asked = {
-                name: value for name in ("state", "limit", "offset") if (value := getattr(options, name)) is not None
-            }
-            answer = shelf.call("GET", "gaps", params=asked)
+            answer = shelf.call("GET", "gaps", params=_given(options, "state", "limit", "offset"))
         case "dismiss-gap":
             answer = shelf.call("DELETE", f"gaps/{options.gap}")
         case name if name in CRAWL_ACTIONS:
             method, ending, _ = CRAWL_ACTIONS[name]
-            answer = shelf.call(method, f"crawls/{options.crawl}{ending}")
+            body = {"json": _given(options, *SETTINGS)} if name == "refresh-crawl" else {}
+            answer = shelf.call(method, f"crawls/{options.crawl}{ending}", **body)
             if name == "refresh-crawl":
                 answer = _settled(shelf, answer, options, "crawls")
         case "show" | "delete":
@@ -150,11 +160,17 @@ def _demo_key(own: Credentials, chatbot: str) -> str:
     )
 
 
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that were given."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
 def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
-    language = {} if options.language is None else {"language": options.language}
     if options.what.startswith(("http://", "https://")):
-        name = {} if options.name is None else {"name": options.name}
-        return shelf.call("POST", "url", json={"url": options.what, **name, **language})
+        asked = _given(options, "name", "language", "every_hours")
+        return shelf.call("POST", "url", json={"url": options.what, **asked})
+    if options.every_hours is not None:
+        raise CallError("--every-hours is for pages of the web: a file is uploaded once more when it changes")
     file = Path(options.what)
     try:
         data = file.read_bytes()
@@ -163,7 +179,7 @@ def _add(shelf: Shelf, options: argparse.Namespace) -> dict[str, Any]:
     kind = mimetypes.guess_type(file.name)[0]
     # Windmill reads text/plain itself, and takes it for UTF-8.
     kind = kind if kind in CONTENT_TYPES and kind != "text/plain" else "application/octet-stream"
-    query = {"filename": options.name or file.name, **language}
+    query = {"filename": options.name or file.name, **_given(options, "language")}
     return shelf.call("POST", "upload", params=query, content=data, headers={"content-type": kind})
 
 

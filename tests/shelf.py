@@ -55,6 +55,7 @@ class Shelf:
         source_id = str(uuid4())
         values = {"organization_id": organization_id, "source_id": source_id, "kind": "file", "name": name}
         values |= {"chatbot_id": self.chatbot(organization_id)["id"], "content_type": "", "language": None, "url": None}
+        values["every_hours"] = None
         with tenant(self.connection, organization_id):
             values["file_sha256"] = self._keep(organization_id, text)
             self.connection.execute(queries.ADD_SOURCE, values)

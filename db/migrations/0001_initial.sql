@@ -78,10 +78,15 @@ create table organizations (
   knowledge_pages integer check (knowledge_pages >= 0),
   knowledge_bytes bigint check (knowledge_bytes >= 0),
   daily_ingestions integer check (daily_ingestions >= 0),
+  crawls integer check (crawls >= 0),
+  crawl_pages integer check (crawl_pages >= 1),
+  crawl_depth integer check (crawl_depth >= 0),
+  crawl_bytes bigint check (crawl_bytes >= 0),
+  crawl_seconds integer check (crawl_seconds >= 0),
   created_at timestamptz not null default now()
 );
 comment on column organizations.monthly_messages is
-  'Instead of the plan''s limit, like the six beside it; null: the plan''s.';
+  'Instead of the plan''s limit, like the eleven after it; null: the plan''s.';
 
 create table api_keys (
   organization_id uuid not null references organizations,
@@ -732,6 +737,8 @@ create table knowledge_sources (
   pages integer not null default 0,
   chunks integer not null default 0,
   attempts integer not null default 0,
+  every_hours integer check (every_hours >= 1),
+  next_at timestamptz,
   touched_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -743,9 +750,11 @@ create table knowledge_sources (
   foreign key (organization_id, crawl_id) references crawls (organization_id, id),
   check ((kind in ('url', 'page')) = (url is not null) and (kind = 'url') = (file_sha256 is null)
          and (kind = 'page') = (crawl_id is not null)),
+  check (every_hours is null or kind = 'url'),
   check ((state = 'failed') = (error_code is not null) and (error_code is null) = (error_message is null))
 );
 create index knowledge_sources_open on knowledge_sources (touched_at) where state not in ('ready', 'failed');
+create index knowledge_sources_due on knowledge_sources (next_at) where next_at is not null;
 create index knowledge_sources_file on knowledge_sources (organization_id, file_sha256);
 create index knowledge_sources_crawl on knowledge_sources (organization_id, crawl_id) where crawl_id is not null;
 comment on column knowledge_sources.crawl_id is 'The crawl that has brought a page, and takes it away again.';
@@ -754,6 +763,7 @@ comment on column knowledge_sources.version is
   'The version that customers get answers from; null before the first. A failed attempt leaves it as it is.';
 comment on column knowledge_sources.embedding_model is 'Of that version: model/dimensions.';
 comment on column knowledge_sources.attempts is 'Runs of the wanted version.';
+comment on column knowledge_sources.next_at is 'When the address is read again by itself; null while it is being read.';
 comment on column knowledge_sources.touched_at is 'When a run last got on; one that stands still is taken up again.';
 
 create table crawl_pages (
@@ -790,6 +800,14 @@ comment on column crawl_pages.hops is 'Redirects and canonical addresses that le
 comment on column crawl_pages.shape is 'What it has in common with others that a program makes; these are bounded.';
 comment on column crawl_pages.is_excluded is 'The tenant has deleted its source: it is not read again.';
 
+create table site_paces (
+  site text primary key check (char_length(site) <= 300),
+  next_at timestamptz not null
+);
+create index on site_paces (next_at);
+comment on table site_paces is
+  'From when on a web site may be asked for its next page, whoever crawls it. No tenant''s; scripts have reserve_visit.';
+
 create table source_versions (
   organization_id uuid not null references organizations,
   source_id uuid not null,
@@ -802,6 +820,8 @@ create table source_versions (
   pages integer not null default 0,
   chunks integer not null default 0,
   embedded integer not null default 0,
+  etag text,
+  last_modified text,
   created_at timestamptz not null default now(),
   settled_at timestamptz,
   primary key (organization_id, source_id, version),
@@ -809,6 +829,8 @@ create table source_versions (
   check ((outcome is null) = (settled_at is null))
 );
 comment on column source_versions.embedded is 'Chunks that had to be embedded; the others were known.';
+comment on column source_versions.etag is
+  'With last_modified: what its address said of it, so that it can be asked whether it has changed since.';
 
 create table extractions (
   organization_id uuid not null references organizations,
@@ -1114,7 +1136,8 @@ create policy route on notices for select to router using (true);
 create policy route on notifications for select to router using (true);
 create policy route on org_integrations for select to router using (is_enabled);
 
-grant select (organization_id, id, chatbot_id, state, touched_at, embedding_model) on knowledge_sources to router;
+grant select (organization_id, id, chatbot_id, state, touched_at, next_at, embedding_model) on knowledge_sources
+  to router;
 grant select (organization_id, id, embedding_model, embedding_dimensions, published) on chatbots to router;
 grant select (organization_id, id, chatbot_id, embedding_model, checked, checked_at, state) on knowledge_gaps to router;
 grant select (organization_id, id, state, touched_at, next_at) on crawls to router;
@@ -1292,6 +1315,14 @@ create function stalled_ingestions(age interval, most integer)
     order by s.touched_at limit most;
   end;
 
+-- Sources whose address is to be read again by itself.
+create function due_sources(most integer) returns table (organization_id uuid, source_id uuid)
+  language sql stable security definer set search_path = pg_catalog, public
+  begin atomic
+    select s.organization_id, s.id from knowledge_sources s
+    where s.next_at <= now() order by s.next_at limit most;
+  end;
+
 -- Open gaps that were not compared with what their chatbot knows by now, or are not embedded as it wants.
 create function unchecked_gaps(most integer) returns table (organization_id uuid, gap_id uuid)
   language sql stable security definer set search_path = pg_catalog, public
@@ -1315,6 +1346,26 @@ create function due_crawls(age interval, most integer)
        or c.state not in ('pending', 'running') and c.next_at <= now()
     order by c.touched_at limit most;
   end;
+
+-- The next turn to ask `site` for a page, in the seconds until then: all crawls of it, whoever's, keep `pause` seconds
+-- apart. A turn that is more than `patience` seconds away is not taken: who asks is to come back.
+grant select, insert, update, delete on site_paces to router;
+create function reserve_visit(site text, pause double precision, patience double precision, out wait double precision)
+  language plpgsql volatile security definer set search_path = pg_catalog, public as $$
+begin
+  -- Passing over what others hold: whoever waits for two sites could wait for somebody who waits for them.
+  delete from site_paces p where p.site in (
+    select old.site from site_paces old where old.next_at < now() - interval '1 hour' order by old.next_at limit 10
+    for update skip locked);
+  insert into site_paces as p (site, next_at) values (reserve_visit.site, clock_timestamp())
+  on conflict on constraint site_paces_pkey do update set site = p.site  -- locks it
+  returning greatest(0, extract(epoch from p.next_at - clock_timestamp())) into wait;
+  if wait <= patience then
+    update site_paces p set next_at = clock_timestamp() + (wait + pause) * interval '1 second'
+    where p.site = reserve_visit.site;
+  end if;
+end
+$$;
 
 -- A conversation by its id, or those of a contact by phone number or business-scoped id: for operators' scripts.
 create function find_conversations(wanted uuid, contact text)
@@ -1366,6 +1417,24 @@ $$;
 revoke create on schema public from router;
 
 -- Reading --------------------------------------------------------------------------------------
+create view organization_limits with (security_invoker = true) as
+select o.organization_id, o.plan_code as plan,
+       coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
+       coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
+       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact,
+       coalesce(o.knowledge_sources, p.knowledge_sources) as knowledge_sources,
+       coalesce(o.knowledge_pages, p.knowledge_pages) as knowledge_pages,
+       coalesce(o.knowledge_bytes, p.knowledge_bytes) as knowledge_bytes,
+       coalesce(o.daily_ingestions, p.daily_ingestions) as daily_ingestions,
+       coalesce(o.crawls, p.crawls) as crawls,
+       coalesce(o.crawl_pages, p.crawl_pages) as crawl_pages,
+       coalesce(o.crawl_depth, p.crawl_depth) as crawl_depth,
+       coalesce(o.crawl_bytes, p.crawl_bytes) as crawl_bytes,
+       coalesce(o.crawl_seconds, p.crawl_seconds) as crawl_seconds
+from organizations o join plans p on p.code = o.plan_code;
+comment on view organization_limits is 'What an organisation may use: its own limit where it has one, else its plan''s.';
+grant select on organization_limits to app, manager, backup;
+
 create view turn_details with (security_invoker = true) as
 select e.organization_id, e.phone_number_id, e.wamid, e.outcome, e.outcome_reason,
        t.id as turn_id, t.model, t.steps, t.tools, t.prompt_tokens, t.completion_tokens, t.error,

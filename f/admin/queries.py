@@ -15,15 +15,8 @@ select organization_id, slug, name, plan_code as plan, created_at from known_org
 PLANS = "select code from plans order by monthly_messages"
 
 READ_ORGANIZATION = """
-select o.organization_id, o.slug, o.name, o.plan_code as plan, o.created_at,
-       coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
-       coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
-       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact,
-       coalesce(o.knowledge_sources, p.knowledge_sources) as knowledge_sources,
-       coalesce(o.knowledge_pages, p.knowledge_pages) as knowledge_pages,
-       coalesce(o.knowledge_bytes, p.knowledge_bytes) as knowledge_bytes,
-       coalesce(o.daily_ingestions, p.daily_ingestions) as daily_ingestions
-from organizations o join plans p on p.code = o.plan_code
+select o.organization_id, o.slug, o.name, o.created_at, l.*
+from organizations o join organization_limits l using (organization_id)
 where o.organization_id = %(organization_id)s
 """
 
@@ -37,7 +30,8 @@ on conflict do nothing returning organization_id
 #: Limits that are null are the plan's.
 LOCK_PLAN = """
 select plan_code as plan, monthly_messages, monthly_tokens, daily_messages_per_contact, knowledge_sources,
-       knowledge_pages, knowledge_bytes, daily_ingestions
+       knowledge_pages, knowledge_bytes, daily_ingestions, crawls, crawl_pages, crawl_depth, crawl_bytes,
+       crawl_seconds
 from organizations where organization_id = %(organization_id)s for update
 """
 
@@ -46,7 +40,8 @@ update organizations
 set plan_code = %(plan)s, monthly_messages = %(monthly_messages)s, monthly_tokens = %(monthly_tokens)s,
     daily_messages_per_contact = %(daily_messages_per_contact)s, knowledge_sources = %(knowledge_sources)s,
     knowledge_pages = %(knowledge_pages)s, knowledge_bytes = %(knowledge_bytes)s,
-    daily_ingestions = %(daily_ingestions)s
+    daily_ingestions = %(daily_ingestions)s, crawls = %(crawls)s, crawl_pages = %(crawl_pages)s,
+    crawl_depth = %(crawl_depth)s, crawl_bytes = %(crawl_bytes)s, crawl_seconds = %(crawl_seconds)s
 where organization_id = %(organization_id)s
 """
 

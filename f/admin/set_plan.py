@@ -16,6 +16,9 @@ from f.lib import http
 MOST = 2_000_000_000
 MOST_BYTES = 10**15
 
+#: The least that a limit may be, where it is not 0.
+LEAST = {"crawl_pages": 1}
+
 
 @http.answering()
 def main(
@@ -28,19 +31,29 @@ def main(
     knowledge_pages: int | None = None,
     knowledge_bytes: int | None = None,
     daily_ingestions: int | None = None,
+    crawls: int | None = None,
+    crawl_pages: int | None = None,
+    crawl_depth: int | None = None,
+    crawl_bytes: int | None = None,
+    crawl_seconds: int | None = None,
     request: dict | None = None,
 ) -> dict:
     """Purpose: what an organisation may use is its plan's limits, or limits of its own.
 
     organization: slug or id
     plan: a code of the table plans: free, pro, enterprise
-    monthly_messages: instead of the plan's limit; left out, the plan's, like the next six
+    monthly_messages: instead of the plan's limit; left out, the plan's, like the next eleven
     monthly_tokens: instead of the plan's limit
     daily_messages_per_contact: instead of the plan's limit
     knowledge_sources: instead of the plan's limit; documents, pages of the web and texts
     knowledge_pages: instead of the plan's limit, of all sources
     knowledge_bytes: instead of the plan's limit, of what is uploaded
     daily_ingestions: instead of the plan's limit
+    crawls: instead of the plan's limit, of web sites
+    crawl_pages: instead of the plan's limit, of each run of a web site, like the next three; 1 at least
+    crawl_depth: instead of the plan's limit, links from the first page
+    crawl_bytes: instead of the plan's limit
+    crawl_seconds: instead of the plan's limit
     request: filled in by the HTTP route; leave it empty
     """
     with open_desk("set_plan", request, operators_only=True) as desk:
@@ -55,10 +68,15 @@ def main(
             "knowledge_pages": knowledge_pages,
             "knowledge_bytes": knowledge_bytes,
             "daily_ingestions": daily_ingestions,
+            "crawls": crawls,
+            "crawl_pages": crawl_pages,
+            "crawl_depth": crawl_depth,
+            "crawl_bytes": crawl_bytes,
+            "crawl_seconds": crawl_seconds,
         }
         for name, limit in limits.items():
-            most = MOST_BYTES if name == "knowledge_bytes" else MOST
-            new[name] = None if limit is None else http.integer(name, limit, 0, most)
+            most = MOST_BYTES if name.endswith("_bytes") else MOST
+            new[name] = None if limit is None else http.integer(name, limit, LEAST.get(name, 0), most)
         values = {"organization_id": organization_id, **new}
         with desk.work(organization_id) as record:
             old = desk.connection.execute(queries.LOCK_PLAN, values).fetchone()

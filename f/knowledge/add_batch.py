@@ -9,7 +9,7 @@
 
 from typing import Any
 
-from f.knowledge.library import language_of, open_library
+from f.knowledge.library import hours_of, language_of, open_library
 from f.lib import http
 
 #: Addresses of one call.
@@ -17,12 +17,15 @@ MOST = 100
 
 
 @http.answering(202)
-def main(chatbot: str, urls: Any, language: str | None = None, request: dict | None = None) -> dict:
+def main(
+    chatbot: str, urls: Any, language: str | None = None, every_hours: Any = None, request: dict | None = None
+) -> dict:
     """Purpose: the bot answers from these pages of the web, and from no other that they link to.
 
     chatbot: id or slug
     urls: public addresses, 100 at most
     language: code such as es; found out page by page if left out
+    every_hours: when each is read again by itself; never if left out
     request: filled in by the HTTP route
 
     Answers 202 with the `sources` that were added, and those of the addresses that were `refused`, with the reason.
@@ -31,12 +34,12 @@ def main(chatbot: str, urls: Any, language: str | None = None, request: dict | N
         given = http.texts("urls", urls, most=MOST, longest=500)
         if not given:
             raise http.invalid("urls", "must not be empty")
-        code = language_of(language)
+        code, hours = language_of(language), hours_of(every_hours)
         sources, refused = [], []
         for url in given:
             try:
                 address = http.public_url("urls", url)
-                sources.append(library.add("url", address[:200], url=address, language=code))
+                sources.append(library.add("url", address[:200], url=address, language=code, every_hours=hours))
             except http.ApiError as error:
                 if error.status in (401, 403, 503):
                     raise

@@ -3,27 +3,26 @@
 # dependencies = []
 # ///
 """Statements of the crawls, by name."""
+# ruff: noqa: S608  # what is put together are constants of this file
 
 # Settings and state -------------------------------------------------------------------------------
 
 ADD_CRAWL = """
 insert into crawls (organization_id, id, chatbot_id, name, url, wanted_language, max_pages, max_depth, every_hours)
 values (%(organization_id)s, %(crawl_id)s, %(chatbot_id)s, %(name)s, %(url)s, %(language)s, %(max_pages)s,
-        %(max_depth)s, %(every_hours)s)
+        %(max_depth)s, nullif(%(every_hours)s::integer, 0))
 on conflict do nothing returning id
 """
 
-COUNT_CRAWLS = """
-select (select count(*) from crawls where organization_id = o.organization_id) as crawls, p.crawls as most_crawls
-from organizations o join plans p on p.code = o.plan_code where o.organization_id = %(organization_id)s
-"""
+#: What a run of the crawl `c` may take, by the limits `l` of its organisation and the tenant's own for it.
+MOST = """least(c.max_pages, l.crawl_pages) as most_pages, least(c.max_depth, l.crawl_depth) as most_depth,
+       l.crawl_bytes as most_bytes, l.crawl_seconds as most_seconds"""
 
-CRAWLS = """
+CRAWLS = f"""
 select c.id, c.name, c.url, c.wanted_language as language, c.state, c.run, c.every_hours, c.pages_found, c.pages_read,
        c.bytes, c.cut, c.error_code, c.error_message, c.warnings, c.started_at, c.finished_at, c.next_at, c.created_at,
-       c.updated_at, least(c.max_pages, p.crawl_pages) as most_pages, least(c.max_depth, p.crawl_depth) as most_depth,
-       p.crawl_bytes as most_bytes, p.crawl_seconds as most_seconds
-from crawls c join organizations o using (organization_id) join plans p on p.code = o.plan_code
+       c.updated_at, {MOST}
+from crawls c join organization_limits l using (organization_id)
 where c.organization_id = %(organization_id)s and c.chatbot_id = %(chatbot_id)s
 """
 
@@ -51,10 +50,10 @@ where p.organization_id = %(organization_id)s and p.crawl_id = %(crawl_id)s
 order by p.depth, p.position limit %(limit)s offset %(offset)s
 """
 
+#: Of the hours 0 is never; what is null stays as it was.
 CHANGE_CRAWL = """
 update crawls
-set every_hours = case when %(changes_schedule)s then %(every_hours)s else every_hours end,
-    next_at = case when %(changes_schedule)s then null else next_at end,
+set every_hours = nullif(coalesce(%(every_hours)s, every_hours), 0),
     max_pages = coalesce(%(max_pages)s, max_pages), max_depth = coalesce(%(max_depth)s, max_depth), updated_at = now()
 where organization_id = %(organization_id)s and id = %(crawl_id)s
 """
@@ -105,13 +104,12 @@ where organization_id = %(organization_id)s and id = %(crawl_id)s and state in (
 returning attempts, run
 """
 
-LOCK_CRAWL = """
-select c.*, least(c.max_pages, p.crawl_pages) as most_pages, least(c.max_depth, p.crawl_depth) as most_depth,
-       p.crawl_bytes as most_bytes, p.crawl_seconds as most_seconds,
+LOCK_CRAWL = f"""
+select c.*, {MOST},
        extract(epoch from now() - c.started_at)::double precision as seconds,
        (select count(*) from knowledge_sources s where (s.organization_id, s.crawl_id) = (c.organization_id, c.id)
         and s.state in ('pending', 'reading', 'embedding')) as unread_sources
-from crawls c join organizations o using (organization_id) join plans p on p.code = o.plan_code
+from crawls c join organization_limits l using (organization_id)
 where c.organization_id = %(organization_id)s and c.id::text = %(crawl_id)s for update of c
 """
 
@@ -149,16 +147,22 @@ with added as (
 select count(*) as n from added
 """
 
-PICK_PAGE = """
-update crawl_pages set tries = tries + 1, touched_at = now()
-where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url = (
-  select url from crawl_pages
-  where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and run = %(run)s and state = 'waiting'
-    and tries < %(most_tries)s
-  order by tries, depth, position limit 1)
-returning url, hops, origin, case when source_id is not null then etag end as etag,
-          case when source_id is not null then last_modified end as last_modified
+NEXT_PAGE = """
+select url, hops, origin, case when source_id is not null then etag end as etag,
+       case when source_id is not null then last_modified end as last_modified
+from crawl_pages
+where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and run = %(run)s and state = 'waiting'
+  and tries < %(most_tries)s
+order by tries, depth, position limit 1
 """
+
+COUNT_TRY = """
+update crawl_pages set tries = tries + 1, touched_at = now()
+where organization_id = %(organization_id)s and crawl_id = %(crawl_id)s and url = %(url)s
+"""
+
+#: Seconds until the site may be asked, as all who crawl it have agreed.
+RESERVE_VISIT = "select reserve_visit(%(site)s, %(pause)s, %(patience)s) as wait"
 
 #: What has ended its process again and again.
 GIVE_PAGES_UP = """

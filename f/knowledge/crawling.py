@@ -11,13 +11,13 @@ Each page is a source of its own. So a run may be killed anywhere, and what has 
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
 from f.knowledge import crawl_queries, queries, versions
-from f.knowledge.sites import Outcome, Scouted, is_made, shape
+from f.knowledge.sites import Outcome, Scouted, Site, is_made, shape
 from f.knowledge.versions import Job
 from f.lib.database import Connection, tenant
 
@@ -26,6 +26,9 @@ FRONTIER = 5
 
 #: Tries of a page that does not answer for now.
 MOST_TRIES = 3
+
+#: Longest wait for the site's turn, in seconds, that a worker is held for; longer ones are the flow's.
+PATIENCE = 2.0
 
 #: Sources of a crawl that wait for their ingestion: when there are more, the crawl waits, and not other people's runs.
 MOST_UNREAD = 5
@@ -58,6 +61,19 @@ class Run:
     @property
     def keys(self) -> dict[str, Any]:
         return {"organization_id": self.organization_id, "crawl_id": self.crawl_id, "run": self.run}
+
+
+class Picked(NamedTuple):
+    """What a run is to do next. `state`: "page", "later" when its turn at the site is far off, "wait" for ingestions,
+    "done", or why there is nothing to do.
+    """
+
+    state: str
+    crawl: dict[str, Any]
+    #: Row of the page, with the state "page".
+    page: dict[str, Any]
+    #: Seconds until the page may be visited, or until it is worth asking again.
+    wait: float = 0.0
 
 
 def lock(connection: Connection, run: Run) -> tuple[Standing, dict[str, Any]]:
@@ -134,29 +150,45 @@ def add_pages(
         crawl["pages_found"] += added["n"] if added else 0
 
 
-def pick(connection: Connection, run: Run) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The next page: "page" with the rows of crawl and page, "wait" for ingestions, "done", or why not."""
+def pick(connection: Connection, run: Run, *, has_turn: bool = False) -> Picked:
+    """The next page, and when the site may be asked for it, as agreed with everybody who crawls it.
+
+    has_turn: the turn that came with the page before was not used
+    """
     with tenant(connection, run.organization_id):
         standing, crawl = lock(connection, run)
         if standing != "wanted":
-            return standing, crawl, {}
+            return Picked(standing, crawl, {})
         if crawl["cut"]:
-            return "done", crawl, {}
+            return Picked("done", crawl, {})
         if cut := _limit(crawl):
             connection.execute(crawl_queries.CUT_RUN, {**run.keys, "cut": cut})
-            return "done", crawl, {}
+            return Picked("done", crawl, {})
         if crawl["unread_sources"] > MOST_UNREAD:
             connection.execute(crawl_queries.TOUCH_CRAWL, run.keys)
-            return "wait", crawl, {}
+            return Picked("wait", crawl, {})
         values = {**run.keys, "most_tries": MOST_TRIES}
-        page = connection.execute(crawl_queries.PICK_PAGE, values).fetchone()
+        page = connection.execute(crawl_queries.NEXT_PAGE, values).fetchone()
         if page is None and not crawl["is_rechecking"]:
             connection.execute(crawl_queries.RECHECK_PAGES, values)
-            page = connection.execute(crawl_queries.PICK_PAGE, values).fetchone()
+            page = connection.execute(crawl_queries.NEXT_PAGE, values).fetchone()
         if page is None:
             connection.execute(crawl_queries.GIVE_PAGES_UP, values)
-            return "done", crawl, {}
-        return "page", crawl, page
+            return Picked("done", crawl, {})
+        wait = 0.0 if has_turn else _reserve(connection, crawl)
+        if wait > PATIENCE:
+            connection.execute(crawl_queries.TOUCH_CRAWL, run.keys)
+            return Picked("later", crawl, {}, wait)
+        connection.execute(crawl_queries.COUNT_TRY, {**values, "url": page["url"]})
+        return Picked("page", crawl, page, wait)
+
+
+def _reserve(connection: Connection, crawl: dict[str, Any]) -> float:
+    """Seconds until the crawl's turn at its site. One that is beyond PATIENCE is not reserved."""
+    values = {"site": Site(crawl["url"]).name, "pause": crawl["pause"], "patience": PATIENCE}
+    row = connection.execute(crawl_queries.RESERVE_VISIT, values).fetchone()
+    assert row is not None
+    return float(row["wait"])
 
 
 def _limit(crawl: dict[str, Any]) -> str | None:

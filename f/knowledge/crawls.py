@@ -13,14 +13,11 @@ from uuid import uuid4
 
 from f.knowledge import crawl_queries, crawling, queries, runs
 from f.knowledge.crawling import Run
-from f.knowledge.library import Library, over
+from f.knowledge.library import Library, hours_of, over
 from f.knowledge.sites import Site
 from f.lib import http
 from f.lib.database import tenant
 from f.lib.http import ApiError, plain
-
-#: Hours between two runs, at most: a year.
-MOST_HOURS = 8784
 
 #: What a run's end before the end of the site is called to its tenant.
 CUTS = {
@@ -36,7 +33,7 @@ def settings_of(max_pages: Any, max_depth: Any, every_hours: Any) -> dict[str, i
     return {
         "max_pages": None if max_pages is None else http.integer("max_pages", max_pages, 1, 100_000),
         "max_depth": None if max_depth is None else http.integer("max_depth", max_depth, 0, 100),
-        "every_hours": None if every_hours is None else http.integer("every_hours", every_hours, 0, MOST_HOURS) or None,
+        "every_hours": hours_of(every_hours),
     }
 
 
@@ -48,11 +45,9 @@ def add(library: Library, url: str, name: str, language: str | None, settings: M
     values = {**library.keys, "crawl_id": str(uuid4()), "name": name, "url": address, "language": language, **settings}
     with library.work():
         library.connection.execute(queries.LOCK_DAY, values)
-        library.check_quota(library.keys, 0)
-        count = library.connection.execute(crawl_queries.COUNT_CRAWLS, values).fetchone()
-        assert count is not None
-        if count["crawls"] + 1 > count["most_crawls"]:
-            raise over("crawls", f"{count['most_crawls']} in all")
+        quota = library.check_quota(library.keys, 0)
+        if quota["crawls"] + 1 > quota["most_crawls"]:
+            raise over("crawls", f"{quota['most_crawls']} in all")
         if not library.connection.execute(crawl_queries.ADD_CRAWL, values).fetchone():
             raise ApiError(409, "same_site", "this chatbot has a crawl of this address already")
         library.connection.execute(queries.COUNT_INGESTION, values)
@@ -60,9 +55,9 @@ def add(library: Library, url: str, name: str, language: str | None, settings: M
     return show(library, values["crawl_id"])
 
 
-def refresh(library: Library, crawl_id: str, settings: Mapping[str, Any], *, changes_schedule: bool) -> dict[str, Any]:
+def refresh(library: Library, crawl_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Begin the next run. Raises ApiError 404, 409, 429."""
-    values = {**library.keys, "crawl_id": crawl_id, **settings, "changes_schedule": changes_schedule}
+    values = {**library.keys, "crawl_id": crawl_id, **settings}
     with library.work():
         library.connection.execute(queries.LOCK_DAY, values)
         find(library, crawl_id)

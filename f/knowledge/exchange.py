@@ -43,7 +43,10 @@ class Exchange:
         self._client.close()
 
     def source(self) -> dict[str, Any]:
-        """What is to be read: `kind`, `name`, `url`, `content_type`, and the `attempts` so far."""
+        """What is to be read: `kind`, `name`, `url`, `content_type`, and the `attempts` so far.
+
+        With `etag` or `last_modified` its address may be asked whether it has changed.
+        """
         return self._ask("GET", "source")
 
     def file(self) -> bytes | None:
@@ -51,11 +54,16 @@ class Exchange:
         answer = self._send("GET", "source/file")
         return None if answer.status_code == httpx.codes.GONE else answer.content
 
-    def keep(self, extraction: Extraction) -> str:
-        """Give what was read. Returns the version's state."""
+    def keep(self, extraction: Extraction, etag: str | None = None, last_modified: str | None = None) -> str:
+        """Give what was read, and with what its address may be asked the next time. Returns the version's state."""
         pages = [{"number": page.number, "markdown": clean(page.markdown)} for page in extraction.pages]
         body = {"pages": pages, "warnings": [clean(warning) for warning in extraction.warnings]}
+        body |= {"etag": etag, "last_modified": last_modified}
         return str(self._ask("PUT", "source/text", body)["state"])
+
+    def keep_unchanged(self) -> str:
+        """Say that its address has answered: as it was. Returns the version's state."""
+        return str(self._ask("PUT", "source/unchanged")["state"])
 
     def fail_source(self, code: str, message: str) -> str:
         """Say why nothing can be read. Returns the version's state."""
@@ -73,9 +81,12 @@ class Exchange:
         """Say why the site cannot be read. Returns the run's state."""
         return str(self._ask("PUT", "crawl/failure", {"code": code, "message": clean(message)})["state"])
 
-    def next_page(self) -> dict[str, Any]:
-        """With the state "page" the `page` that is to be visited."""
-        return self._ask("POST", "crawl/next")
+    def next_page(self, *, has_turn: bool = False) -> dict[str, Any]:
+        """With the state "page" the `page` that is to be visited after `wait` seconds; with "later", when to ask again.
+
+        has_turn: the site was not asked for the page before
+        """
+        return self._ask("POST", "crawl/next", {"has_turn": has_turn})
 
     def settle(self, url: str, outcome: Outcome) -> dict[str, Any]:
         """Give what became of a page; the answer has `is_taken`: it will be ingested."""

@@ -150,8 +150,8 @@ def _read(
         "url": str(response.url),
         "content_type": content_type,
         "status": response.status_code,
-        "etag": response.headers.get("etag", "")[:200] or None,
-        "last_modified": response.headers.get("last-modified", "")[:100] or None,
+        "etag": _validator(response, "etag"),
+        "last_modified": _validator(response, "last-modified"),
     }
     if is_whole:
         return Page(**page, data=b"", location=response.headers.get("location", ""))
@@ -180,6 +180,12 @@ def _read(
         raise deadline.error()
     unpacker.end()
     return Page(**page, data=bytes(data), sent=sent)
+
+
+def _validator(response: httpx.Response, name: str) -> str | None:
+    """What may be sent back as it came."""
+    value = response.headers.get(name, "")
+    return value if 0 < len(value) <= 200 and value.isascii() and value.isprintable() else None
 
 
 class Plain:

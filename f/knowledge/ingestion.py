@@ -22,7 +22,7 @@ from f.knowledge import gap_queries, languages, queries
 from f.knowledge.chunks import Chunk, search_text, split
 from f.knowledge.documents import Extraction, clean
 from f.knowledge.embeddings import Embedder, as_halfvec
-from f.knowledge.versions import Job, Progress, Refused, lock, settle
+from f.knowledge.versions import Job, Progress, Refused, lock, model_of, settle
 from f.lib.database import Connection, tenant
 
 #: Passages of one source; more is a library, and one answer needs a document.
@@ -30,11 +30,6 @@ MAX_CHUNKS = 20_000
 
 #: Texts that are embedded between two commits.
 BATCH = 32
-
-
-def model_of(source: dict[str, Any]) -> str:
-    """The name under which a chatbot's embeddings are kept."""
-    return f"{source['wanted_model']}/{source['wanted_dimensions']}"
 
 
 def stage(connection: Connection, job: Job, source: dict[str, Any], extraction: Extraction) -> str:

@@ -43,12 +43,18 @@ SCRIPTS = {
 }
 KANA, HAN = "[\u3040-\u30ff]", SCRIPTS["zh"]
 
+_CODES = {rules: code for code, rules in CONFIGURATIONS.items()}
 _COMMON = {code: frozenset(words.split()) for code, words in COMMON.items()}
 
 
 def configuration(code: str) -> str:
     """PostgreSQL's rules for a language such as `es` or `pt-BR`."""
     return CONFIGURATIONS.get(code.lower().split("-")[0].split("_")[0], NO_RULES)
+
+
+def code_of(rules: str | None) -> str | None:
+    """The language's code whose rules PostgreSQL calls so; None for none."""
+    return _CODES.get(rules or "")
 
 
 def detect(text: str, otherwise: str) -> str:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from f.knowledge import crawl_queries, queries, runs, versions
+from f.knowledge import crawl_queries, languages, queries, resync_queries, runs, versions
 from f.lib.api_auth import Caller, authenticate, serving
 from f.lib.database import Connection, tenant
-from f.lib.http import ApiError, plain, refuse_problem, text
+from f.lib.http import ApiError, integer, invalid, plain, refuse_problem, text
 
 DATABASE = "f/lib/database"
 SCOPE = "knowledge"
@@ -26,6 +26,16 @@ LIMITS = {"ingestions": "{} a day", "sources": "{} in all", "pages": "{} in all"
 
 #: Bytes of a file.
 MAX_BYTES = 20 * 1024 * 1024
+
+#: Hours between two readings of an address or a site, at most: a year.
+MOST_HOURS = 8784
+
+#: Why a source of another kind than `url` has no schedule.
+NO_SCHEDULE = {
+    "file": "a file has no address to be read again: upload the new one",
+    "text": "a text has no address to be read again: add the new one",
+    "page": "a page is read again with its web site: say it when you refresh the crawl",
+}
 
 
 class Library:
@@ -50,12 +60,14 @@ class Library:
             yield
 
     def quota(self) -> dict[str, Any]:
-        """Limits and use, in the caller's transaction."""
+        """Limits and use, in the caller's transaction; `crawl_limits` are those of each run of a crawl."""
         row = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
         assert row is not None
         row = plain(row)
-        used = {name: row[name] for name in ("sources", "pages", "bytes", "ingestions")}
-        return {"plan": row["plan"], "limits": {n: row[f"most_{n}"] for n in used}, "used": used}
+        used = {name: row[name] for name in ("sources", "pages", "bytes", "ingestions", "crawls")}
+        limits = {name: row[f"most_{name}"] for name in used}
+        of_a_run = {name: row[f"crawl_{name}"] for name in ("pages", "depth", "bytes", "seconds")}
+        return {"plan": row["plan"], "limits": limits, "used": used, "crawl_limits": of_a_run}
 
     def add(self, kind: str, name: str, *, data: bytes | None = None, **given: Any) -> dict[str, Any]:
         """Take a source in and start its ingestion. Raises ApiError 409, 429."""
@@ -70,6 +82,7 @@ class Library:
             "url": given.get("url"),
             "content_type": given.get("content_type", ""),
             "language": given.get("language"),
+            "every_hours": given.get("every_hours"),
         }
         with self.work():
             self.connection.execute(queries.LOCK_DAY, values)
@@ -87,7 +100,8 @@ class Library:
     def known_already(self, source_id: object) -> ApiError:
         return ApiError(409, "same_content", f"this chatbot has it already, as source {source_id}")
 
-    def check_quota(self, values: Mapping[str, Any], size: int) -> None:
+    def check_quota(self, values: Mapping[str, Any], size: int) -> dict[str, Any]:
+        """The quota, in the caller's transaction, where there is room for `size` more bytes. Raises ApiError 429."""
         quota = self.connection.execute(queries.READ_QUOTA, self.keys).fetchone()
         assert quota is not None
         if size:
@@ -95,14 +109,22 @@ class Library:
             size = 0 if known and known["known"] else size
         if what := versions.exceeded(quota, size, is_new=bool(values.get("kind"))):
             raise over(what, LIMITS[what].format(quota[f"most_{what}"]))
+        return quota
 
-    def refresh(self, source_id: str) -> dict[str, Any]:
-        """Read a source again. Raises ApiError 404, 429."""
+    def refresh(self, source_id: str, every_hours: int | None = None) -> dict[str, Any]:
+        """Read a source again, whole, and from now on by itself: 0 for never, None as it was.
+
+        Raises ApiError 404, 422, 429.
+        """
         with self.work():
-            values = {**self.keys, "source_id": source_id}
+            values = {**self.keys, "source_id": source_id, "every_hours": every_hours}
             self.connection.execute(queries.LOCK_DAY, values)
-            self.find(source_id)
+            kind = self.find(source_id)["kind"]
+            if every_hours is not None and kind in NO_SCHEDULE:
+                raise invalid("every_hours", NO_SCHEDULE[kind])
             self.check_quota(values, 0)
+            self.connection.execute(resync_queries.CHANGE_SCHEDULE, values)
+            self.connection.execute(resync_queries.FORGET_VALIDATORS, values)
             self.connection.execute(queries.WANT_VERSION, values)
             self.connection.execute(queries.COUNT_INGESTION, values)
         runs.begin(self.connection, runs.INGESTION, self.organization_id, source_id)
@@ -143,6 +165,11 @@ def language_of(value: Any) -> str | None:
     )
 
 
+def hours_of(value: Any) -> int | None:
+    """Hours between two readings, 0 for never; None if none are given. Raises ApiError."""
+    return None if value is None else integer("every_hours", value, 0, MOST_HOURS)
+
+
 def over(what: str, limit: str) -> ApiError:
     return ApiError(429, "quota_exceeded", f"the plan's {what} are used up: {limit}")
 
@@ -150,11 +177,13 @@ def over(what: str, limit: str) -> ApiError:
 def described(row: dict[str, Any]) -> dict[str, Any]:
     """A source as callers see it."""
     error = {"code": row["error_code"], "message": row["error_message"]} if row["error_code"] else None
-    shown = ("id", "kind", "name", "url", "content_type", "size", "language", "crawl_id", "state")
+    shown = ("id", "kind", "name", "url", "content_type", "size", "crawl_id", "state")
     counts = ("version", "pages", "chunks")
     return plain(
         {name: row[name] for name in shown + counts}
+        | {"language": row["wanted_language"] or languages.code_of(row["language_rules"])}
         | {"progress": {"done": row["progress_done"], "total": row["progress_total"]}}
+        | {"every_hours": row["every_hours"], "next_at": row["next_at"]}
         | {"is_searchable": row["version"] is not None, "error": error, "warnings": row["warnings"]}
         | {"created_at": row["created_at"], "updated_at": row["updated_at"]}
     )

@@ -17,7 +17,10 @@ from urllib.parse import urlsplit
 from f.knowledge.documents import ExtractionError
 from f.knowledge.exchange import Exchange
 from f.knowledge.extraction import extract, shield
-from f.knowledge.fetching import FetchError, fetch
+from f.knowledge.fetching import FetchError, Page, fetch
+
+#: The status of a page that is as it was.
+NOT_MODIFIED = 304
 
 #: Attempts at an ingestion in which a page that is away is waited for.
 PATIENCE = 3
@@ -28,8 +31,8 @@ def main(exchange_url: str, ticket: str) -> dict:
 
     Input: where the exchange is, and the ticket of the version.
 
-    Returns `state`: "read" (also when an earlier run did it, then perhaps "staged"); "failed" (with its reason in the
-    source), "superseded", "gone".
+    Returns `state`: "read" (also when an earlier run did it, then perhaps "staged"); "unchanged" since the version
+    before; "failed" (with its reason in the source), "superseded", "gone".
     """
     shield()
     with Exchange(exchange_url, ticket) as exchange:
@@ -37,19 +40,42 @@ def main(exchange_url: str, ticket: str) -> dict:
         if source["state"] != "wanted":
             return {"state": source["state"]}
         try:
-            if source["kind"] == "url":
-                page = fetch(source["url"])
-                name, content_type, data = file_name(page.url, page.content_type), page.content_type, page.data
-            else:
-                name, content_type, given = name_of(source), source["content_type"], exchange.file()
-                if given is None:
-                    return {"state": "failed"}
-                data = given
-            return {"state": exchange.keep(extract(data, name, content_type))}
-        except (ExtractionError, FetchError) as error:
-            if isinstance(error, FetchError) and error.passing and source["attempts"] < PATIENCE:
-                raise
+            return {"state": read_page(exchange, source) if source["kind"] == "url" else read_file(exchange, source)}
+        except ExtractionError as error:
             return {"state": exchange.fail_source(error.code, str(error))}
+        except FetchError as error:
+            if error.passing and source["attempts"] < PATIENCE:
+                raise
+            code = "gone" if error.status in (404, 410) else error.code
+            return {"state": exchange.fail_source(code, str(error))}
+
+
+def read_page(exchange: Exchange, source: dict) -> str:
+    """The state once its page was read, if it has changed. Raises ExtractionError, FetchError."""
+    page = ask(source)
+    if page.status == NOT_MODIFIED:
+        return exchange.keep_unchanged()
+    extraction = extract(page.data, file_name(page.url, page.content_type), page.content_type)
+    # What another address says of itself says nothing of the next one that this one may lead to.
+    is_own = page.url == source["url"]
+    return exchange.keep(extraction, page.etag if is_own else None, page.last_modified if is_own else None)
+
+
+def ask(source: dict) -> Page:
+    """The page; only its status where it is as it was. One that leads elsewhere is asked for whole."""
+    if source["etag"] or source["last_modified"]:
+        page = fetch(source["url"], follow=False, etag=source["etag"], last_modified=source["last_modified"])
+        if not page.location:
+            return page
+    return fetch(source["url"])
+
+
+def read_file(exchange: Exchange, source: dict) -> str:
+    """The state once the bytes that are kept were read. Raises ExtractionError."""
+    data = exchange.file()
+    if data is None:
+        return "failed"
+    return exchange.keep(extract(data, name_of(source), source["content_type"]))
 
 
 def name_of(source: dict) -> str:

@@ -25,18 +25,17 @@ where organization_id = %(organization_id)s and day = (now() at time zone 'UTC')
 """
 
 READ_QUOTA = """
-select o.plan_code as plan,
-       coalesce(o.knowledge_sources, p.knowledge_sources) as most_sources,
-       coalesce(o.knowledge_pages, p.knowledge_pages) as most_pages,
-       coalesce(o.knowledge_bytes, p.knowledge_bytes) as most_bytes,
-       coalesce(o.daily_ingestions, p.daily_ingestions) as most_ingestions,
-       (select count(*) from knowledge_sources where organization_id = o.organization_id) as sources,
-       (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = o.organization_id) as pages,
-       (select coalesce(sum(size), 0) from source_files where organization_id = o.organization_id) as bytes,
-       coalesce((select ingestions from ingestion_days where organization_id = o.organization_id
-                 and day = (now() at time zone 'UTC')::date), 0) as ingestions
-from organizations o join plans p on p.code = o.plan_code
-where o.organization_id = %(organization_id)s
+select l.plan, l.knowledge_sources as most_sources, l.knowledge_pages as most_pages, l.knowledge_bytes as most_bytes,
+       l.daily_ingestions as most_ingestions, l.crawls as most_crawls,
+       l.crawl_pages, l.crawl_depth, l.crawl_bytes, l.crawl_seconds,
+       (select count(*) from knowledge_sources where organization_id = l.organization_id) as sources,
+       (select coalesce(sum(pages), 0) from knowledge_sources where organization_id = l.organization_id) as pages,
+       (select coalesce(sum(size), 0) from source_files where organization_id = l.organization_id) as bytes,
+       coalesce((select ingestions from ingestion_days where organization_id = l.organization_id
+                 and day = (now() at time zone 'UTC')::date), 0) as ingestions,
+       (select count(*) from crawls where organization_id = l.organization_id) as crawls
+from organization_limits l
+where l.organization_id = %(organization_id)s
 """
 
 # Sources ------------------------------------------------------------------------------------------
@@ -61,16 +60,17 @@ where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s
 
 ADD_SOURCE = """
 insert into knowledge_sources (organization_id, id, chatbot_id, kind, name, url, content_type, file_sha256,
-                               wanted_language)
+                               wanted_language, every_hours)
 values (%(organization_id)s, %(source_id)s, %(chatbot_id)s, %(kind)s, %(name)s, %(url)s, %(content_type)s,
-        %(file_sha256)s, %(language)s)
+        %(file_sha256)s, %(language)s, nullif(%(every_hours)s::integer, 0))
 on conflict do nothing returning id
 """
 
 SOURCES = """
-select s.id, s.kind, s.name, s.url, s.crawl_id, s.content_type, s.file_sha256, s.language, s.state, s.progress_done,
-       s.progress_total, s.error_code, s.error_message, s.warnings, s.version, s.wanted_version, s.pages, s.chunks,
-       s.created_at, s.updated_at, f.size
+select s.id, s.kind, s.name, s.url, s.crawl_id, s.content_type, s.file_sha256, s.wanted_language,
+       s.language as language_rules, s.state, s.progress_done, s.progress_total, s.error_code, s.error_message,
+       s.warnings, s.version, s.wanted_version, s.pages, s.chunks, s.every_hours, s.next_at, s.created_at, s.updated_at,
+       f.size
 from knowledge_sources s
 left join source_files f on (f.organization_id, f.sha256) = (s.organization_id, s.file_sha256)
 where s.organization_id = %(organization_id)s and s.chatbot_id = %(chatbot_id)s
@@ -116,7 +116,7 @@ with superseded as (
 )
 update knowledge_sources
 set wanted_version = wanted_version + 1, state = 'pending', error_code = null, error_message = null, attempts = 0,
-    progress_done = 0, progress_total = 0, touched_at = now(), updated_at = now()
+    progress_done = 0, progress_total = 0, next_at = null, touched_at = now(), updated_at = now()
 where organization_id = %(organization_id)s and id = %(source_id)s
 returning wanted_version
 """
@@ -272,7 +272,7 @@ update knowledge_sources s
 set state = 'ready', version = %(version)s, language = v.language,
     embedding_model = v.embedding_model, content_hash = v.content_hash, pages = v.pages,
     chunks = v.chunks, error_code = null, error_message = null, touched_at = now(),
-    updated_at = now(), progress_done = progress_total
+    updated_at = now(), progress_done = progress_total, next_at = now() + every_hours * interval '1 hour'
 from source_versions v
 where (v.organization_id, v.source_id, v.version) = (%(organization_id)s, %(source_id)s, %(version)s)
   and s.organization_id = %(organization_id)s and s.id = %(source_id)s
@@ -281,7 +281,8 @@ where (v.organization_id, v.source_id, v.version) = (%(organization_id)s, %(sour
 #: Nothing has changed: the version that is there stays.
 KEEP_VERSION = """
 update knowledge_sources
-set state = 'ready', error_code = null, error_message = null, touched_at = now(), updated_at = now()
+set state = 'ready', error_code = null, error_message = null, touched_at = now(), updated_at = now(),
+    next_at = now() + every_hours * interval '1 hour'
 where organization_id = %(organization_id)s and id = %(source_id)s
 """
 
@@ -295,7 +296,7 @@ where organization_id = %(organization_id)s and source_id = %(source_id)s and ve
 FAIL_SOURCE = """
 update knowledge_sources
 set state = 'failed', error_code = %(error_code)s, error_message = %(error_message)s, touched_at = now(),
-    updated_at = now()
+    updated_at = now(), next_at = now() + every_hours * interval '1 hour'
 where organization_id = %(organization_id)s and id = %(source_id)s and wanted_version = %(version)s
   and state <> 'ready'
 returning id

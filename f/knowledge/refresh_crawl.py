@@ -34,7 +34,7 @@ def main(
     """
     with open_library(request, chatbot) as library:
         settings = crawls.settings_of(max_pages, max_depth, every_hours)
-        return crawls.refresh(library, http.uuid("crawl", crawl), settings, changes_schedule=every_hours is not None)
+        return crawls.refresh(library, http.uuid("crawl", crawl), settings)
 
 
 def preprocessor(event: dict) -> dict:

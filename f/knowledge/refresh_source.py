@@ -7,20 +7,23 @@
 # ///
 """Read a source again: a page that has changed, a file after a change of settings"""
 
-from f.knowledge.library import open_library
+from typing import Any
+
+from f.knowledge.library import hours_of, open_library
 from f.lib import http
 
 
 @http.answering(202)
-def main(chatbot: str, source: str, request: dict | None = None) -> dict:
+def main(chatbot: str, source: str, every_hours: Any = None, request: dict | None = None) -> dict:
     """Purpose: a new version; until it is ready the one before is found, and when nothing has changed it stays.
 
     chatbot: id or slug
     source: its id
+    every_hours: when a web page is read again by itself, from now on; 0 for never; as it was if left out
     request: filled in by the HTTP route
     """
     with open_library(request, chatbot) as library:
-        return library.refresh(http.uuid("source", source))
+        return library.refresh(http.uuid("source", source), hours_of(every_hours))
 
 
 def preprocessor(event: dict) -> dict:

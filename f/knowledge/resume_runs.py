@@ -5,13 +5,13 @@
 #   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
-"""Take up ingestions and crawls that stand still, and begin those that are due: every minute"""
+"""Take up ingestions and crawls that stand still, and begin what is due to be read again: every minute"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from f.knowledge import crawl_queries, crawling, queries, versions
+from f.knowledge import crawl_queries, crawling, queries, resyncs, versions
 from f.knowledge.runs import CRAWL, INGESTION, Work, count_attempt, job_id_of, last_attempt, start
 from f.lib.database import Connection, connect, tenant
 from f.lib.windmill import is_open
@@ -61,10 +61,11 @@ def main(database: dict) -> dict:
     """Purpose: what was killed goes on, or ends with its reason; what is due begins.
 
     Input: the `postgresql` resource. Returns for `ingestions` and `crawls` how many runs were `started`, and how many
-    were `given_up`.
+    were `given_up`; for `resyncs` how many were `started`, and how many `put_off` to the next day.
     """
     with connect(database) as connection:
-        return {name: take_up(connection, kind) for name, kind in RESUMPTIONS.items()}
+        done = {name: take_up(connection, kind) for name, kind in RESUMPTIONS.items()}
+        return done | {"resyncs": resyncs.begin_due(connection)}
 
 
 def take_up(connection: Connection, kind: Resumption) -> dict[str, int]:

@@ -52,6 +52,12 @@ class Site:
     def _place(self) -> tuple[str, int | None]:
         return _place(self.start)
 
+    @property
+    def name(self) -> str:
+        """The same for all crawls of it: its host, and its port if that is not the web's own."""
+        host, port = self._place
+        return f"{host}:{port}" if port else host
+
     def has(self, url: str) -> bool:
         try:
             return _place(url) == self._place

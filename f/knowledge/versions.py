@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
-from f.knowledge import queries
+from f.knowledge import queries, resync_queries
 from f.knowledge.documents import Extraction, Page, clean
 from f.lib.database import Connection, tenant
 
@@ -97,8 +97,34 @@ def read_file(connection: Connection, job: Job, file_sha256: str) -> bytes:
     return bytes(row["bytes"])
 
 
-def keep(connection: Connection, job: Job, extraction: Extraction) -> Progress:
-    """Keep what was read in the version, until it is staged. Returns "read", or why not."""
+def model_of(source: Mapping[str, Any]) -> str:
+    """The name under which a chatbot's embeddings are kept."""
+    return f"{source['wanted_model']}/{source['wanted_dimensions']}"
+
+
+def validators(connection: Connection, job: Job, source: Mapping[str, Any]) -> dict[str, str | None]:
+    """`etag` and `last_modified` with which the page may be asked whether it has changed. They are None where it has to
+    be read: before the first version, and for a chatbot that wants other embeddings than the version has.
+    """
+    with tenant(connection, job.organization_id):
+        return _validators(connection, job, source)
+
+
+def _validators(connection: Connection, job: Job, source: Mapping[str, Any]) -> dict[str, str | None]:
+    row: dict[str, str | None] | None = None
+    if source["version"] is not None and source["embedding_model"] == model_of(source):
+        row = connection.execute(resync_queries.READ_VALIDATORS, job.keys).fetchone()
+    return row or {"etag": None, "last_modified": None}
+
+
+def keep(
+    connection: Connection,
+    job: Job,
+    extraction: Extraction,
+    etag: str | None = None,
+    last_modified: str | None = None,
+) -> Progress:
+    """Keep what was read in the version, until it is staged, and the page's validators. Returns "read", or why not."""
     values = {
         **job.keys,
         "pages": Jsonb([[page.number, clean(page.markdown)] for page in extraction.pages]),
@@ -112,8 +138,29 @@ def keep(connection: Connection, job: Job, extraction: Extraction) -> Progress:
         if progress == "wanted":
             connection.execute(queries.DROP_EXTRACTIONS, job.keys)
             connection.execute(queries.KEEP_EXTRACTION, values)
+            connection.execute(
+                resync_queries.KEEP_VALIDATORS, {**job.keys, "etag": etag, "last_modified": last_modified}
+            )
             connection.execute(queries.SET_STATE, {**job.keys, "state": "reading"})
         return "read" if progress == "wanted" else progress
+
+
+def keep_unchanged(connection: Connection, job: Job) -> Progress | Literal["unchanged"]:
+    """Its address says that nothing has changed: the version that is there stays. Returns "unchanged", or why not.
+
+    Raises ValueError where the address could not have been asked.
+    """
+    with tenant(connection, job.organization_id):
+        standing, source = _still_open(connection, job)
+        if standing != "wanted" or (standing := _progress(connection, job)) != "wanted":
+            return standing
+        known = _validators(connection, job, source)
+        if not any(known.values()):
+            raise ValueError("there was nothing to ask the address with")
+        connection.execute(queries.KEEP_VERSION, job.keys)
+        connection.execute(resync_queries.KEEP_VALIDATORS, {**job.keys, **known})
+        settle(connection, job, "unchanged")
+    return "unchanged"
 
 
 def kept(connection: Connection, job: Job) -> Extraction:

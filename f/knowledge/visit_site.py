@@ -19,8 +19,8 @@ from f.knowledge.visits import Read, scout, visit
 #: Seconds after which the worker is given back.
 SECONDS = 10
 
-#: Longest pause between two pages that a worker waits for; longer ones are the flow's.
-PATIENCE = 2
+#: How many pauses a site in trouble is left alone.
+TROUBLE = 5
 
 #: Seconds until it looks again whether its pages have been ingested.
 WAIT = 3
@@ -60,23 +60,24 @@ def prepare(exchange: Exchange, crawl: dict, read: Read) -> str:
 def visit_pages(exchange: Exchange, crawl: dict, read: Read) -> dict:
     rules = Robots(crawl["robots"])
     until = time.monotonic() + SECONDS
-    has_taken = False
+    has_taken = has_turn = False
     while True:
-        found = exchange.next_page()
+        found = exchange.next_page(has_turn=has_turn)
         if found["state"] == "wait":
             # What was just taken has not even been started: that is the next step's.
             return {"state": "more", "pause": 0 if has_taken else WAIT}
+        if found["state"] == "later":
+            return {"state": "more", "pause": math.ceil(found["wait"])}
         if found["state"] != "page":
             return {"state": found["state"], "pause": 0}
-        asked = time.monotonic()
+        time.sleep(found["wait"])
         outcome = visit(read, crawl, found["page"], rules)
         settled = exchange.settle(found["page"]["url"], outcome)
         if settled["state"] != "wanted":
             return {"state": settled["state"], "pause": 0}
         has_taken = has_taken or settled["is_taken"]
-        # A site in trouble is left alone for longer; one that was not asked, not at all.
-        pause = crawl["pause"] * {"waiting": 5}.get(outcome.state, 1) * (outcome.reason != "robots")
-        rest = max(0.0, pause - (time.monotonic() - asked))
-        if rest > PATIENCE or time.monotonic() > until:
-            return {"state": "more", "pause": math.ceil(rest)}
-        time.sleep(rest)
+        if outcome.state == "waiting":
+            return {"state": "more", "pause": math.ceil(TROUBLE * crawl["pause"])}
+        has_turn = outcome.reason == "robots"
+        if time.monotonic() > until:
+            return {"state": "more", "pause": 0}

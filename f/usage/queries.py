@@ -6,10 +6,8 @@
 
 #: The limits of an organisation, its own or its plan's.
 LIMITS = """
-select coalesce(o.monthly_messages, p.monthly_messages) as monthly_messages,
-       coalesce(o.monthly_tokens, p.monthly_tokens) as monthly_tokens,
-       coalesce(o.daily_messages_per_contact, p.daily_messages_per_contact) as daily_messages_per_contact
-from organizations o join plans p on p.code = o.plan_code where o.organization_id = %(organization_id)s
+select monthly_messages, monthly_tokens, daily_messages_per_contact from organization_limits
+where organization_id = %(organization_id)s
 """
 
 OPEN_MONTH = """

@@ -78,14 +78,17 @@ def test_an_organization_may_have_limits_of_its_own_until_the_next_plan(office: 
 
 def test_limits_of_the_knowledge(office: Office) -> None:
     own = {"knowledge_sources": 3, "knowledge_pages": 40, "knowledge_bytes": 10**11, "daily_ingestions": 0}
+    own |= {"crawls": 0, "crawl_pages": 7, "crawl_depth": 0, "crawl_bytes": 10**12, "crawl_seconds": 60}
     assert office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", **own})[0] == 200
     shown = office.call("show_organization", BICIS_KEY)[1]
     assert {name: shown[name] for name in own} == own
     for name in own:
         wrong = {"organization": BICIS, "plan": "pro", name: 10**16}
         assert office.call("set_plan", OPERATOR, wrong)[0] == 422
+    assert office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "pro", "crawl_pages": 0})[0] == 422
     office.call("set_plan", OPERATOR, {"organization": BICIS, "plan": "free"})
-    assert office.call("show_organization", BICIS_KEY)[1]["knowledge_sources"] == 20
+    shown = office.call("show_organization", BICIS_KEY)[1]
+    assert (shown["knowledge_sources"], shown["crawl_pages"]) == (20, 100)
 
 
 def test_organizations_are_listed_page_by_page(office: Office) -> None:

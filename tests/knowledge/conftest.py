@@ -3,10 +3,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pytest_httpserver import HTTPServer
 from routes import Call
 from shelf import Shelf
 from systems import Database, RunningStack
+from websites import WebSite
+from windmills import Windmill
 
+from f.lib import outside
 from f.lib.database import connect
 
 
@@ -16,6 +20,23 @@ def shelf(seeded_database: Database) -> Iterator[Shelf]:
         made = Shelf(connection, seeded_database.owner_url)
         yield made
         made.owner.close()
+
+
+@pytest.fixture
+def site(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> WebSite:
+    """A web site on this machine that may be read as if it were outside."""
+    monkeypatch.setattr(outside, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(outside, "PORTS", (httpserver.port,))
+    return WebSite(httpserver)
+
+
+@pytest.fixture
+def windmill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Windmill]:
+    with HTTPServer() as server:
+        monkeypatch.setenv("BASE_INTERNAL_URL", server.url_for("").rstrip("/"))
+        monkeypatch.setenv("WM_WORKSPACE", "local")
+        monkeypatch.setenv("WM_TOKEN", "a-token")
+        yield Windmill(server)
 
 
 @pytest.fixture

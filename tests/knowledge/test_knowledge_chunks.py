@@ -73,6 +73,7 @@ def test_languages_are_told_apart():
     }.items():  # fmt: skip
         assert languages.detect(text, "en") == code
     assert languages.configuration("pt-BR") == "portuguese" and languages.configuration("ja") == "simple"
+    assert [languages.code_of(rules) for rules in ("portuguese", "simple", None)] == ["pt", None, None]
 
 
 def test_neighbours_are_one_passage_and_repetitions_are_left_out():

@@ -26,7 +26,7 @@ def test_a_document_from_its_file_to_its_end(stack: RunningStack, call: Call, tm
     file = tmp_path / f"{word}.md"
     file.write_text(f"# Implants\n\nA {word} implant costs 1,900 pounds.")
     source = knowledge(stack, "add", str(file), "--language", "en")
-    assert (source["state"], source["language"], source["name"]) == ("ready", "english", file.name)
+    assert (source["state"], source["language"], source["name"]) == ("ready", "en", file.name)
     assert file.name in stack.dev("knowledge", *BOT, "list").stdout
     found = stack.dev("knowledge", *BOT, "search", f"price of a {word} implant", "--limit", "1").stdout
     assert "1,900 pounds" in found and f"{file.name} › Implants" in found
@@ -90,6 +90,7 @@ def test_the_golden_questions_of_a_demo_tenant(stack: RunningStack, tmp_path: Pa
     [
         ((*BOT, "add", "nowhere.pdf"), "No such file"),
         ((*BOT, "add", "https://localhost/"), "422"),
+        ((*BOT, "add", "nowhere.pdf", "--every-hours", "24"), "for pages of the web"),
         ((*BOT, "delete", str(uuid4())), "404"),
         (("--chatbot", "corner-shop", "list"), "--api-key"),
     ],

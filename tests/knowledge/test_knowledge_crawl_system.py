@@ -115,8 +115,20 @@ def test_the_command_shows_a_crawl_from_its_beginning_to_its_end(stack: RunningS
     assert url in stack.dev("knowledge", "--chatbot", "harbour-dental", "crawls").stdout
     assert knowledge("cancel-crawl", crawl["id"])["state"] == "cancelled"
     assert knowledge("show-crawl", crawl["id"])["run"] == 1
-    assert knowledge("refresh-crawl", crawl["id"], "--no-wait")["run"] == 2
+    again = knowledge("refresh-crawl", crawl["id"], "--no-wait", "--every-hours", "0", "--max-pages", "2")
+    assert (again["run"], again["every_hours"], again["limits"]["pages"]) == (2, None, 2)
     assert knowledge("delete-crawl", crawl["id"])["is_deleted"] is True
+
+
+def test_the_command_sets_how_often_a_page_is_read(stack: RunningStack):
+    def knowledge(*words: str) -> dict[str, Any]:
+        done = stack.dev("knowledge", "--chatbot", "harbour-dental", "--json", *words)
+        return json.loads(done.stdout)
+
+    source = knowledge("add", f"https://{uuid4().hex[:8]}.invalid/", "--every-hours", "24", "--no-wait")
+    assert source["every_hours"] == 24
+    assert knowledge("refresh", source["id"], "--every-hours", "0", "--no-wait")["every_hours"] is None
+    assert knowledge("delete", source["id"])["is_deleted"] is True
 
 
 def test_cancelled_and_refused(stack: RunningStack, call: Call):

@@ -4,22 +4,13 @@ import gzip
 
 import pytest
 from made_documents import Pdf, docx, paragraph
-from pytest_httpserver import HTTPServer
 from shelf import BICIS, DENTAL, Shelf
 from websites import FILLING, Crawler, WebSite, page, resolver
 from werkzeug import Request, Response
 
 from f.knowledge import crawl_queries, crawling, visits
 from f.knowledge.crawling import Run
-from f.lib import outside
 from f.lib.database import tenant
-
-
-@pytest.fixture
-def site(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> WebSite:
-    monkeypatch.setattr(outside, "is_public", lambda address: address == "127.0.0.1")
-    monkeypatch.setattr(outside, "PORTS", (httpserver.port,))
-    return WebSite(httpserver)
 
 
 @pytest.fixture
@@ -211,8 +202,8 @@ def test_two_runs_at_the_same_time_keep_a_page_once(shelf: Shelf, site: WebSite,
     site.pages = {"/": page("Inicio")}
     run = crawler.add(site.url + "/")
     crawler.prepare(run)
-    _, crawl, row = crawling.pick(shelf.connection, run)
-    _, _, same = crawling.pick(shelf.connection, run)
+    _, crawl, row, _ = crawling.pick(shelf.connection, run)
+    _, _, same, _ = crawling.pick(shelf.connection, run)
     outcomes = [visits.visit(crawler.read, crawl, one, visits.Robots("")) for one in (row, same)]
     jobs = [crawling.settle(shelf.connection, run, row["url"], outcome)[1] for outcome in outcomes]
     assert [job is not None for job in jobs] == [True, False] and crawler.row(run)["pages_read"] == 1
@@ -223,7 +214,7 @@ def test_cancelled_in_the_middle_nothing_is_half_there(shelf: Shelf, site: WebSi
     run = crawler.add(site.url + "/")
     crawler.prepare(run)
     crawler.step(run)
-    _, crawl, row = crawling.pick(shelf.connection, run)
+    _, crawl, row, _ = crawling.pick(shelf.connection, run)
     outcome = visits.visit(crawler.read, crawl, row, visits.Robots(""))
     with tenant(shelf.connection, BICIS):
         assert crawling.end(shelf.connection, run, "cancelled")
@@ -280,6 +271,17 @@ def test_the_plan_bounds_a_run(shelf: Shelf, site: WebSite, crawler: Crawler, co
     row = crawler.row(run)
     assert row["cut"] == cut and row["pages_read"] == {"pages": 3, "bytes": 3, "seconds": 0}[cut]
     assert len(crawler.sources()) == row["pages_read"]
+
+
+def test_limits_of_an_organisations_own_are_instead_of_the_plans(shelf: Shelf, site: WebSite, crawler: Crawler):
+    site.pages = {"/": page("0", "/1"), "/1": page("1", "/2"), "/2": page("2")}
+    shelf.owner.execute("update organizations set crawl_pages = 9, crawl_depth = 1 where organization_id = %s", [BICIS])
+    limit(shelf, crawl_pages=1)
+    crawler.ingests = False
+    run = crawler.add(site.url + "/")
+    assert crawler.crawl(run) == "ready" and set(crawler.sources()) == {"/", "/1"}
+    limits = shelf.rows("select crawl_pages, crawl_depth from organization_limits order by 1, 2")
+    assert limits == [{"crawl_pages": 1, "crawl_depth": 8}, {"crawl_pages": 9, "crawl_depth": 1}]
 
 
 def test_depth_and_the_tenants_own_limit(shelf: Shelf, site: WebSite, crawler: Crawler):

@@ -83,6 +83,16 @@ def test_a_page_that_is_not_there(httpserver: HTTPServer, look, status: int, pas
     assert error.value.passing is passing
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [('"v1"', '"v1"'), ('W/"v1"', 'W/"v1"'), ("\xe9", None), ("x" * 201, None), ("", None)],
+    ids=["strong", "weak", "not to be sent back", "too long", "empty"],
+)
+def test_a_tag_is_kept_if_it_can_be_sent_back(httpserver: HTTPServer, look, sent: str, kept: str | None):
+    httpserver.expect_request("/a").respond_with_data("page", headers={"etag": sent})
+    assert look("/a").etag == kept
+
+
 def test_sizes_are_those_of_the_unpacked_page(httpserver: HTTPServer, look, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
     bomb = gzip.compress(bytes(10_000_000))

@@ -15,7 +15,7 @@ def test_an_uploaded_text_is_answered_from_with_its_source(stack: RunningStack, 
     taken = upload(call, f"# Crowns\n\nA {word} crown costs 640 pounds and lasts fifteen years.", f"{word}.txt")
     assert taken.status_code == 202, taken.text
     source = settled(call, taken.json()["id"])
-    assert (source["state"], source["chunks"], source["version"]) == ("ready", 1, 1)
+    assert (source["state"], source["chunks"], source["version"], source["language"]) == ("ready", 1, 1, "en")
     found = call("POST", "search", json={"query": f"price of a {word} crown"}).json()["passages"]
     assert found[0]["source"] == f"{word}.txt" and found[0]["headings"] == ["Crowns"] and found[0]["score"] > 0
     said = stack.dev("say", f"How long does a {word} crown last?", "--to", "harbour-dental").stdout
@@ -35,13 +35,34 @@ def test_a_text_and_its_refresh(call: Call):
     added = call("POST", "text", json={"name": "Notice", "text": text, "language": "en"})
     assert added.status_code == 202
     source_id = added.json()["id"]
-    assert settled(call, source_id)["language"] == "english"
+    assert settled(call, source_id)["language"] == "en"
+    refused = call("POST", f"sources/{source_id}/refresh", json={"every_hours": 24})
+    assert refused.status_code == 422 and "no address to be read again" in refused.json()["error"]["message"]
     assert call("POST", f"sources/{source_id}/refresh").status_code == 202
     source = settled(call, source_id)
     assert source["version"] == 1 and [v["outcome"] for v in source["versions"]] == ["unchanged", "ready"]
     listed = call("GET", "sources", params={"limit": 200}).json()
     assert source_id in [row["id"] for row in listed["sources"]] and listed["total"] >= 1
     call("DELETE", f"sources/{source_id}")
+
+
+def test_a_page_is_read_again_by_the_hours_that_are_set(call: Call):
+    """`.invalid` is a name that nobody has."""
+    url = f"https://{uuid4().hex[:8]}.invalid/"
+    added = call("POST", "url", json={"url": url, "every_hours": 24})
+    assert (added.status_code, added.json()["every_hours"]) == (202, 24), added.text
+    source = f"sources/{added.json()['id']}"
+    assert call("GET", source).json()["every_hours"] == 24
+    for body, every_hours in (({"every_hours": 6}, 6), ({}, 6), ({"every_hours": 0}, None)):
+        again = call("POST", f"{source}/refresh", json=body)
+        assert (again.status_code, again.json()["every_hours"]) == (202, every_hours), again.text
+    for wrong in ({"every_hours": -1}, {"every_hours": 9000}, {"every_hours": "often"}, {"hours": 1}):
+        assert call("POST", f"{source}/refresh", json=wrong).status_code == 422
+        assert call("POST", "url", json={"url": url, **wrong}).status_code == 422
+    call("DELETE", source)
+    (batch,) = call("POST", "batch", json={"urls": [url], "every_hours": 12}).json()["sources"]
+    assert batch["every_hours"] == 12
+    call("DELETE", f"sources/{batch['id']}")
 
 
 def test_a_page_of_our_insides_is_refused(call: Call):
@@ -116,9 +137,12 @@ def test_the_plan_is_the_limit(stack: RunningStack, call: Call):
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded"), column
     assert call("GET", "quota").json()["used"] == quota["used"]
     dev = ("admin", "set-plan", "harbour-dental", "pro")
-    stack.dev(*dev, "--knowledge-bytes", "123456789")
+    stack.dev(*dev, "--knowledge-bytes", "123456789", "--crawls", "0", "--crawl-depth", "1")
     try:
-        assert call("GET", "quota").json()["limits"]["bytes"] == 123456789
+        own = call("GET", "quota").json()
+        assert (own["limits"]["bytes"], own["limits"]["crawls"], own["crawl_limits"]["depth"]) == (123456789, 0, 1)
+        refused = call("POST", "crawl", json={"url": "https://other.invalid/"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
     finally:
         stack.dev(*dev)
     assert call("GET", "quota").json()["limits"] == quota["limits"]

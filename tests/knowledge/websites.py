@@ -97,13 +97,19 @@ class Crawler:
         self.jobs: list[Job] = []
         self.ingests = True
 
-    def add(self, url: str, **settings: Any) -> Run:
-        values = {"organization_id": BICIS, "crawl_id": str(uuid4()), "name": "site", "url": url, "language": None}
-        values |= {"chatbot_id": self.shelf.chatbot(BICIS)["id"], "max_pages": None, "max_depth": None}
+    def add(self, url: str, organization_id: str = BICIS, **settings: Any) -> Run:
+        values = {
+            "organization_id": organization_id,
+            "crawl_id": str(uuid4()),
+            "name": "site",
+            "url": url,
+            "language": None,
+        }
+        values |= {"chatbot_id": self.shelf.chatbot(organization_id)["id"], "max_pages": None, "max_depth": None}
         values |= {"every_hours": None, **settings}
-        with tenant(self.shelf.connection, BICIS):
+        with tenant(self.shelf.connection, organization_id):
             self.shelf.connection.execute(crawl_queries.ADD_CRAWL, values)
-        return Run(BICIS, str(values["crawl_id"]), 1)
+        return Run(organization_id, str(values["crawl_id"]), 1)
 
     def again(self, run: Run) -> Run:
         with tenant(self.shelf.connection, BICIS):
@@ -131,7 +137,7 @@ class Crawler:
 
     def step(self, run: Run) -> str:
         """One page. Returns "page", or why there is none."""
-        state, crawl, row = crawling.pick(self.shelf.connection, run)
+        state, crawl, row, _ = crawling.pick(self.shelf.connection, run, has_turn=True)
         if state != "page":
             return state
         outcome = visit(self.read, crawl, row, Robots(crawl["robots"]))

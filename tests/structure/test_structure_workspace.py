@@ -35,6 +35,7 @@ DATABASE_MODULES = {
     "f/knowledge/gaps",
     "f/knowledge/ingestion",
     "f/knowledge/library",
+    "f/knowledge/resyncs",
     "f/knowledge/retrieval",
     "f/knowledge/runs",
     "f/knowledge/versions",
