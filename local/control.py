@@ -85,6 +85,7 @@ def show_status(settings: Settings) -> bool:
         "Windmill" if here.real_windmill else "engine": f"{here.windmill_url}/api/version",
         "simulator": f"{here.simulator_url}/health",
         **{name: f"{url}/health" for name, url in here.tool_server_urls.items()},
+        "exchange": f"{here.exchange_url}/health",
     }
     states = {name: answers(url) for name, url in checks.items()}
     for name, works in states.items():

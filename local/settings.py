@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.credentials import WORKSPACE
 from local.install import ROOT
 
 #: Field of Settings → (environment variable, default port). 0: any free one, as nobody outside needs to know it.
@@ -117,9 +118,10 @@ def _database_url(environment: Mapping[str, str]) -> str | None:
 
 
 def _real_windmill(environment: Mapping[str, str]) -> RealWindmill | None:
-    """The one that WINDMILL_URL names; the two others say nothing without it."""
+    """The one that WINDMILL_URL names; the two others say nothing without it. None where it is the local engine, as in
+    a shell that has read `./dev env`."""
     url, *others = (environment.get(name) for name in WINDMILL)
-    if not url:
+    if not url or environment.get("WINDMILL_WORKSPACE") == WORKSPACE:
         return None
     if missing := [name for name, value in zip(WINDMILL[1:], others, strict=True) if not value]:
         raise SettingsError(

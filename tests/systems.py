@@ -25,9 +25,7 @@ MODEL_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "GOOGL
 STACK_VARIABLES = ("GATEWAY_URL", "SIMULATOR_URL", "DEMO1_API_KEY")
 IS_RUNNING_GIVEN = all(os.environ.get(name) for name in STACK_VARIABLES)
 #: Whether the system stands on a real Windmill, where each step is a process of its own.
-ON_WINDMILL = bool(os.environ.get("WINDMILL_URL")) and not (
-    IS_RUNNING_GIVEN and os.environ.get("WINDMILL_WORKSPACE") == WORKSPACE
-)
+ON_WINDMILL = bool(os.environ.get("WINDMILL_URL")) and os.environ.get("WINDMILL_WORKSPACE") != WORKSPACE
 #: How many times longer than on the local engine anything may take.
 PATIENCE = 6 if ON_WINDMILL else 1
 PASSWORDS = {"owner": "owner-word", "app": "app-word", "manager": "manager-word", "backup": "backup-word"}

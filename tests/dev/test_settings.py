@@ -42,6 +42,7 @@ def test_a_real_windmill_takes_the_place_of_the_engine() -> None:
     assert settings.real_windmill == RealWindmill("http://127.0.0.1:8000", "word", "shop")
     assert settings.windmill_url == "http://127.0.0.1:8000"
     assert load(WINDMILL | {"WINDMILL_URL": ""}).real_windmill is None, "the others say nothing by themselves"
+    assert load(WINDMILL | {"WINDMILL_WORKSPACE": "local"}).real_windmill is None, "the engine's own, from ./dev env"
 
 
 @pytest.mark.parametrize(
