@@ -28,18 +28,22 @@ select (select count(*) from document_chunks
 """
 
 #: BM25 as Lucene has it, of the best ones and those of `ids`. How many passages have a word is counted from the words
-#: that are there. A word's weight is worked out once, in exact numbers, which would be slow row by row.
+#: that are there. A word's weight is worked out once, and its passages are looked up word by word (`offset 0` keeps it
+#: so): a plan that is made without knowing how common the words are would compare each passage with each word.
 BY_WORDS = """
-with found as materialized (
-  select term, chunk_id, frequency, length from chunk_terms
-  where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s and term = any(%(terms)s)
-), weights as (
-  select term, ln(1 + (%(chunks)s - count(*) + 0.5) / (count(*) + 0.5))::double precision as weight
-  from found group by term
+with weights as materialized (
+  select term, ln(1 + (%(chunks)s - passages + 0.5) / (passages + 0.5))::double precision as weight
+  from (select term, count(*) as passages from chunk_terms
+        where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s and term = any(%(terms)s)
+        group by term) as counted
 ), scored as materialized (
   select chunk_id as id,
          sum(weight * frequency / (frequency + %(k1)s * (1 - %(b)s + %(b)s * length / %(average_length)s))) as score
-  from found join weights using (term) group by chunk_id
+  from weights cross join lateral (
+    select chunk_id, frequency, length from chunk_terms
+    where organization_id = %(organization_id)s and chatbot_id = %(chatbot_id)s and term = weights.term
+    offset 0) as found
+  group by chunk_id
 )
 select id, score from scored
 where id in (select id from scored order by score desc, id limit %(most)s) or id = any(%(ids)s)

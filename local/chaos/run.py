@@ -225,7 +225,7 @@ def show(report: dict[str, Any]) -> None:
         state = f"skipped: {result['skipped']}" if result["skipped"] else f"{len(result['broken'])} broken"
         print(
             f"{name:28}{result['seconds']:7.0f} s  {result['conversations']:6} conversations"
-            f"{result['runs_broken']:7} faults in steps{result['uncertain']:6} uncertain"
+            f"{result['runs_broken']:7} faults in steps ({result['not_met']} not met){result['uncertain']:6} uncertain"
             f"  slowest {result['slowest']:5.0f} s  {state}"
         )
     print()

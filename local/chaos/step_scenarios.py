@@ -46,7 +46,8 @@ def write_as(world: World, sort: str, case: Case) -> None:
     is asked, so that its answer is a run that the first one starts."""
     world.write(case, {"plain": "hello", "tool": "!lead", "continued": "!slow"}[sort])
     if sort == "continued":
-        time.sleep(3.5)
+        first = case.messages[-1].token
+        world.until(lambda: any(first in asked.tokens for asked in list(world.installation.echo.asked)), 60)
         world.write(case)
 
 

@@ -10,9 +10,9 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,8 @@ class Trap:
                     what = "POST read"
                 trap.at("before", what)
                 if trap.is_here("during", what):
-                    threading.Timer(trap.plan.get("delay", 0.3), trap.spring, ["during " + what]).start()
+                    # Both packages tell it: the request is out, and of the answer nothing has been read.
+                    request.extensions = {**request.extensions, "trace": partial(trap.sent, what)}
                 done = send(client, request, **kwargs)
                 trap.at("after", what)
                 return done
@@ -153,6 +154,11 @@ class Trap:
                 self.note(point)
             return False
         return not self.sprung and point == self.plan["point"]
+
+    def sent(self, what: str, event: str, _: dict[str, Any]) -> None:
+        """Called for each event of a request's way, such as `http11.send_request_body.complete`."""
+        if event.endswith("send_request_body.complete") and not self.sprung:
+            self.spring(f"during {what}")
 
     def at(self, when: str, what: str) -> None:
         if self.is_here(when, what):
