@@ -269,5 +269,5 @@ def public_url(name: str, value: Any) -> str:
     named = re.fullmatch(r"([a-z0-9_-]+\.)+[a-z][a-z0-9-]*", host)
     inside = host.endswith((".localhost", ".local", ".internal", ".lan", ".home", ".arpa"))
     if parts.scheme != "https" or parts.username is not None or not named or inside or port not in PORTS:
-        raise invalid(name, "must be a public https address, such as https://tools.example.com/mcp")
+        raise invalid(name, "must be a public https address, such as https://www.example.com/prices")
     return address
