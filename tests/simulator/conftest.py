@@ -35,10 +35,11 @@ def shared_database(cluster: Cluster, templates: dict[bool, str]) -> str:
     return cluster.url(name, "owner", PASSWORDS["owner"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_simulator(
     tmp_path_factory: pytest.TempPathFactory, make_httpserver: HTTPServer, shared_database: str
 ) -> Iterator[Simulator]:
+    """Ends with its module: what it still has to deliver would come to other tests, whose server is the same."""
     folder = tmp_path_factory.mktemp("simulator")
     with running(folder, make_httpserver.url_for(""), shared_database) as simulator:
         yield simulator
