@@ -95,14 +95,17 @@ def test_rounds_of_an_interrupted_run_count(tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
-    def waves(kept: run.Results, until: int) -> Findings:
-        def wave(cases: list[Any], **_: Any) -> Findings:
-            if cases == [until]:
+    class Pretended(Run):
+        ends_at = 0
+
+        def wave(self, cases: list[Any], **_: Any) -> Findings:
+            if cases == [self.ends_at]:
                 raise Interrupted
             return Findings(accepted=1, slowest=float(cases[0]))
 
-        one = Run(cast(Any, None), Size(), lambda line: None, kept.rounds("load"))
-        one.wave = wave  # type: ignore[method-assign]
+    def waves(kept: run.Results, until: int) -> Findings:
+        one = Pretended(cast(Any, None), Size(), lambda line: None, kept.rounds("load"))
+        one.ends_at = until
         return one.in_rounds(4, lambda nth: cast(Any, [nth]))
 
     file = tmp_path / "results.jsonl"
