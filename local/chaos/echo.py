@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from threading import Lock
+from threading import Event, Lock
 
 from local.standins import Body, OpenAIStandIn, Reaction
 
@@ -13,6 +13,8 @@ TOKEN = re.compile(r"\btk\d+\b")
 ORDER = re.compile(r"!(\w+)")
 ANSWERS = re.compile(r"answers ((?:tk\d+ ?)*)\| saw ((?:tk\d+ ?)*)")
 LONG = "And so on. " * 500
+#: Less than the time that a model gets.
+HELD_SECONDS = 20
 
 
 @dataclass
@@ -33,7 +35,12 @@ class Echo(OpenAIStandIn):
         self.asked: list[Asked] = []
         self.seconds = 0.0
         self._failures: dict[str, int] = {}
+        self._let_go: dict[str, Event] = {}
         self._lock = Lock()
+
+    def let_go(self, token: str) -> None:
+        """An answer that `!held` keeps back, in a call whose newest message has this token, may come."""
+        self._let_go.setdefault(token, Event()).set()
 
     def demo(self, handler: BaseHTTPRequestHandler, request: Body) -> Reaction:
         self.history.clear()
@@ -92,13 +99,13 @@ class Echo(OpenAIStandIn):
                 return self.calls(("no_such_tool", "{}"))
             case "invalid":
                 return self.calls(("no_such_tool", "{oops"))
-            case "slow":
+            case "held":
 
-                def slow(handler: BaseHTTPRequestHandler) -> None:
-                    time.sleep(4)
+                def held(handler: BaseHTTPRequestHandler) -> None:
+                    self._let_go.setdefault(token, Event()).wait(HELD_SECONDS)
                     self.text(answer)(handler)
 
-                return slow
+                return held
             case "long":
                 return self.text(f"{answer}\n\n{LONG}")
         raise ValueError(word)

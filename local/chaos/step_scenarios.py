@@ -44,11 +44,14 @@ def points(run: Run) -> list[Point]:
 def write_as(world: World, sort: str, case: Case) -> None:
     """plain: one message. tool: one that makes the model call a tool. continued: a second message comes while the model
     is asked, so that its answer is a run that the first one starts."""
-    world.write(case, {"plain": "hello", "tool": "!lead", "continued": "!slow"}[sort])
+    world.write(case, {"plain": "hello", "tool": "!lead", "continued": "!held"}[sort])
     if sort == "continued":
         first = case.messages[-1].token
         world.until(lambda: any(first in asked.tokens for asked in list(world.installation.echo.asked)), 60)
         world.write(case)
+        world.until(lambda: world.is_stored(case.messages[-1]), 15)
+        for message in case.messages:
+            world.installation.echo.let_go(message.token)
 
 
 def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) -> Case:
