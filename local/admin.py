@@ -92,7 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='JSON: [{"product": …, "tier": …, "unit": …, "min_volume": 1, "max_volume": 9, "unit_price": "49.50",'
         ' "currency": "EUR"}]',
     )
-    _add_channel(action(actions, "save-channel", "PUT", "channels/{name}", "say who is told of hand-overs and alerts"))
+    told = action(actions, "save-channel", "PUT", "channels/{name}", "say who is told of hand-overs and alerts")
+    _add_channel(told)
+    _add_operators(told, "who hear of all alerts, instead of an organisation")
 
     keys = actions.add_parser("api-key", help="create, rotate or revoke a tenant's API key").add_subparsers(
         metavar="WHAT", required=True
@@ -112,12 +114,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_page(talks, "--after", "ID")
     used = action(actions, "usage", "GET", "usage", "what a tenant used in a month")
     used.add_argument("--month", metavar="YYYY-MM")
-    _add_page(action(actions, "audit-log", "GET", "audit-log", "who did what, newest first"), "--before", "ID")
+    log = action(actions, "audit-log", "GET", "audit-log", "who did what, newest first")
+    _add_page(log, "--before", "ID")
+    _add_operators(log, "what was done for no organisation")
 
     operators = actions.add_parser("operator-key", help="make or end operators' keys, in the database of DATABASE_URL")
     operators.add_argument("what", choices=["create", "revoke", "list"])
     operators.add_argument("name", nargs="?", help="create: what it is for; revoke: its id")
     operators.set_defaults(call=None)
+
+
+def _add_operators(parser: argparse.ArgumentParser, help_: str) -> None:
+    parser.add_argument("--operators", action="store_true", default=None, help=f"the installation's operators: {help_}")
 
 
 def _add_page(parser: argparse.ArgumentParser, option: str, metavar: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -266,6 +267,8 @@ def _test(options: argparse.Namespace) -> int:
 def _chaos(options: argparse.Namespace) -> int:
     from local.chaos import run as chaos  # a second that no other verb needs
 
+    # However it is ended, its installation ends with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = load(full_environment())
     return chaos.main(options, settings.data_dir / "chaos", settings.real_windmill)
 

@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from threading import BoundedSemaphore
 
 from local.chaos.findings import Findings
 from local.chaos.scenario import Run, scenario
@@ -15,6 +16,8 @@ COMMITS = ("commit", "POST")
 #: Conversations at once where each job is a process: more would only wait for each other.
 AT_ONCE_FRESH = 36
 Point = tuple[str, str, str]
+#: A model that keeps its answer back keeps a worker: most of them are left for the messages that come meanwhile.
+HELD = BoundedSemaphore(3)
 
 
 def points(run: Run) -> list[Point]:
@@ -44,14 +47,17 @@ def points(run: Run) -> list[Point]:
 def write_as(world: World, sort: str, case: Case) -> None:
     """plain: one message. tool: one that makes the model call a tool. continued: a second message comes while the model
     is asked, so that its answer is a run that the first one starts."""
-    world.write(case, {"plain": "hello", "tool": "!lead", "continued": "!held"}[sort])
-    if sort == "continued":
-        first = case.messages[-1].token
-        world.until(lambda: any(first in asked.tokens for asked in list(world.installation.echo.asked)), 60)
+    if sort != "continued":
+        world.write(case, {"plain": "hello", "tool": "!lead"}[sort])
+        return
+    with HELD:
+        world.write(case, "!held")
+        first, echo = case.messages[-1].token, world.installation.echo
+        world.until(lambda: any(first in asked.tokens for asked in list(echo.asked)), 60)
         world.write(case)
         world.until(lambda: world.is_stored(case.messages[-1]), 15)
         for message in case.messages:
-            world.installation.echo.let_go(message.token)
+            echo.let_go(message.token)
 
 
 def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) -> Case:
@@ -64,7 +70,11 @@ def case_at(run: Run, place: Point, act: str, times: int = 1, **more: object) ->
             world.plan(case.person, step, point, act, **more)
         write_as(world, sort, case)
 
-    return world.case(f"{act} {step} {point}", write, tool=sort == "tool")
+    return world.case(name_of(place, act), write, tool=sort == "tool")
+
+
+def name_of(place: Point, act: str) -> str:
+    return " ".join((act, *place[1:]))
 
 
 @scenario(fresh=True)
@@ -72,9 +82,15 @@ def killed_at_every_point(run: Run) -> Findings:
     """`kill -9` before and after each write and each call outside of each step, in fresh processes: one answer, or
     `uncertain` with an alert, within three minutes."""
     places = points(run)
-    return run.in_rounds(
+    found = run.in_rounds(
         run.size.each, lambda _: [case_at(run, place, "kill") for place in places], at_once=AT_ONCE_FRESH
     )
+    missed = [place for name in found.unmet for place in places if name == name_of(place, "kill")]
+    if missed:
+        run.say(f"{len(missed)} kills did not come: once more")
+        found.not_met, found.unmet = found.not_met - len(missed), []
+        found.add(run.wave([case_at(run, place, "kill") for place in missed], at_once=AT_ONCE_FRESH))
+    return found
 
 
 @scenario(fresh=True)
