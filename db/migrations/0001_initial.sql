@@ -1041,7 +1041,7 @@ create table alert_channels (
   constraint alert_channels_target_check check (case kind
     when 'email' then target ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$' and char_length(target) <= 254
     else target ~ ('^f/' || coalesce('integrations/' || organization_id, 'ops') || '/[A-Za-z0-9_-]+$') end),
-  unique (organization_id, name)
+  unique nulls not distinct (organization_id, name)
 );
 comment on table alert_channels is 'Where f/ops/notify tells people of alerts and hand-overs.';
 comment on column alert_channels.organization_id is
@@ -1536,6 +1536,12 @@ grant select, insert, update on organizations, chatbots, whatsapp_numbers, org_i
 grant select, insert, update (expires_at, revoked_at) on api_keys to manager;
 grant select, insert, delete on chatbot_tools, pricing_tiers, qualification_questions to manager;
 grant select, insert, update on alert_channels to manager;
+-- Only where no tenant's key has bound the transaction to its organisation.
+create policy installation on alert_channels to manager
+  using (organization_id is null and (select current_organization()) is null)
+  with check (organization_id is null and (select current_organization()) is null);
+create policy installation_read on audit_log for select to manager
+  using (organization_id is null and (select current_organization()) is null);
 grant select on plans, usage_logs, quota_usage, turns to manager;
 grant select (organization_id, id, user_id, wa_id) on contacts to manager;
 grant select on conversations to manager;

@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 from f.admin import queries
 from f.lib.api_auth import Caller, authenticate, hold, serving
 from f.lib.database import Connection, tenant
-from f.lib.http import ApiError, invalid, refuse_problem, text
+from f.lib.http import ApiError, flag, invalid, refuse_problem, text
 from f.lib.windmill import start_script
 
 DATABASE = "f/admin/database"
@@ -65,6 +65,16 @@ class Desk:
             if name not in (own, row and row["slug"]):
                 raise ApiError(403, "other_organization", "this key is for another organization")
         return own
+
+    def place(self, wanted: Any, operators: Any) -> str | None:
+        """As `organization`; None where an operator says `operators` instead: what is the installation's own."""
+        if operators is None or not flag("operators", operators):
+            return self.organization(wanted)
+        if wanted is not None:
+            raise invalid("operators", "and organization are two places: name one")
+        if not self.is_operator:
+            raise ApiError(403, "operators_only", "only operators of the installation may do this")
+        return None
 
     @contextmanager
     def work(self, organization_id: str | None) -> Iterator[Record]:

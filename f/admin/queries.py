@@ -57,6 +57,8 @@ where organization_id = %(organization_id)s and (%(before)s::bigint is null or i
 order by id desc limit %(most)s
 """
 
+AUDIT_LOG_OF_INSTALLATION = AUDIT_LOG.replace("organization_id = %(organization_id)s", "organization_id is null")
+
 # Chatbots ---------------------------------------------------------------------------------------
 
 LOCK_CHATBOT = """
@@ -138,11 +140,11 @@ values (%(organization_id)s, %(product)s, %(tier)s, %(unit)s, %(min_volume)s, %(
         %(currency)s)
 """
 
-# Channels ---------------------------------------------------------------------------------------
+# Channels; without an organisation those of the installation's operators ------------------------------
 
 LOCK_CHANNEL = """
 select id, kind, target, minimum_severity, kinds, is_enabled from alert_channels
-where organization_id = %(organization_id)s and name = %(name)s for update
+where organization_id is not distinct from %(organization_id)s and name = %(name)s for update
 """
 
 #: Nothing when somebody else added it just now.
@@ -157,12 +159,12 @@ CHANGE_CHANNEL = """
 update alert_channels
 set kind = %(kind)s, target = %(target)s, minimum_severity = %(minimum_severity)s, kinds = %(kinds)s,
     is_enabled = %(is_enabled)s, next_at = now(), failures = 0, error = null
-where organization_id = %(organization_id)s and id = %(id)s
+where organization_id is not distinct from %(organization_id)s and id = %(id)s
 """
 
 LIST_CHANNELS = """
 select name, kind, target, minimum_severity, kinds, is_enabled, told_at, failures, error from alert_channels
-where organization_id = %(organization_id)s order by name
+where organization_id is not distinct from %(organization_id)s order by name
 """
 
 # Numbers ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 #   "psycopg==3.3.9", "psycopg-binary==3.3.9", "typing-extensions==4.16.0",
 # ]
 # ///
-"""Say where an organisation is told of alerts and hand-overs"""
+"""Say where an organisation, or the operators, are told of alerts and hand-overs"""
 
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ KIND: dict[str, Any] = {"pattern": r"[a-z][a-z0-9_]*", "what": "a kind of alert,
 def main(
     name: str,
     organization: str | None = None,
+    operators: bool = False,
     email: str | None = None,
     webhook: str | None = None,
     minimum_severity: Literal["info", "warning", "critical"] | None = None,
@@ -32,10 +33,11 @@ def main(
     is_enabled: bool | None = None,
     request: dict | None = None,
 ) -> dict:
-    """Purpose: people of the organisation hear of hand-overs and alerts. What is left out stays as it is.
+    """Purpose: people hear of hand-overs and alerts in time. What is left out stays as it is.
 
     name: of the channel, such as reception; the channel of this name is changed, else added
     organization: slug or id; a tenant's key may leave it out
+    operators: the installation's operators instead, who hear of all alerts and of no hand-over
     email: address that is written to; a new channel needs this or webhook
     webhook: (secret) https address that takes Slack's {"text": ...}
     minimum_severity: from which severity on; warning for a new channel
@@ -46,7 +48,7 @@ def main(
     Returns the channel as it is now. The address of a webhook becomes a secret variable of Windmill.
     """
     with open_desk("save_channel", request) as desk:
-        keys = {"organization_id": desk.organization(organization), "name": http.text("name", name, **NAME)}
+        keys = {"organization_id": desk.place(organization, operators), "name": http.text("name", name, **NAME)}
         given: dict[str, Any] = {}
         if email is not None and webhook is not None:
             raise http.invalid("webhook", "and email are two channels: give each a name")
@@ -54,7 +56,8 @@ def main(
             given |= {"kind": "email", "target": http.text("email", email, most=254, **EMAIL)}
         if webhook is not None:
             webhook = http.public_url("webhook", webhook)
-            given |= {"kind": "webhook", "target": f"f/integrations/{keys['organization_id']}/channel-{keys['name']}"}
+            folder = "f/ops" if operators else f"f/integrations/{keys['organization_id']}"
+            given |= {"kind": "webhook", "target": f"{folder}/channel-{keys['name']}"}
         if minimum_severity is not None:
             given["minimum_severity"] = http.choice("minimum_severity", minimum_severity, SEVERITIES)
         if kinds is not None:

@@ -246,6 +246,8 @@ def integer(name: str, value: Any, least: int, most: int) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
+    """True or false; from a query it comes as text."""
+    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
     if not isinstance(value, bool):
         raise invalid(name, "must be true or false")
     return value

@@ -53,6 +53,7 @@ ATTEMPTS: dict[str, list[tuple[dict[str, Any], dict[str, str], set[int]]]] = {
     "save_channel": [
         ({"organization": DENTAL, "email": "a@b.example"}, {"name": "reception"}, {403}),
         ({"is_enabled": True}, {"name": "reception"}, {422}),
+        ({"operators": True, "email": "a@b.example"}, {"name": "reception"}, {403}),
     ],
     "create_api_key": [({"organization": DENTAL, "name": "x", "scopes": ["admin"]}, {}, {403})],
     "rotate_api_key": [({}, {"id": "KEY"}, {404}), ({"organization": DENTAL}, {"id": "KEY"}, {403})],
@@ -63,7 +64,11 @@ ATTEMPTS: dict[str, list[tuple[dict[str, Any], dict[str, str], set[int]]]] = {
         ({"after": "CONVERSATION"}, {}, {200}),
     ],
     "list_usage": [({"organization": DENTAL}, {}, {403})],
-    "list_audit_log": [({"organization": DENTAL}, {}, {403}), ({"before": 999999}, {}, {200})],
+    "list_audit_log": [
+        ({"organization": DENTAL}, {}, {403}),
+        ({"before": 999999}, {}, {200}),
+        ({"operators": True}, {}, {403}),
+    ],
 }
 CASES = [
     pytest.param(action, *attempt, id=f"{action}-{place}")
@@ -171,11 +176,20 @@ def test_the_database_itself_shows_one_organisation(manager: Any, table: str) ->
         f"update chatbots set organization_id = '{DENTAL}'",
         f"insert into audit_log (organization_id, actor_kind, actor, action, target)"
         f" values ('{DENTAL}', 'windmill', 'x', 'x', 'x')",
+        "insert into alert_channels (name, kind, target) values ('x', 'email', 'a@b.example')",
     ],
 )
 def test_the_role_manager_may_do_no_more_than_it_must(manager: Any, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant(manager, BICIS):
         manager.execute(statement)
+
+
+def test_a_transaction_for_a_tenant_sees_nothing_of_the_operators(office: Office, manager: Any) -> None:
+    office.call("save_channel", OPERATOR, {"operators": True, "email": "a@b.example"}, name="on_call")
+    for statement in ("select 1 from alert_channels", "select 1 from audit_log where organization_id is null"):
+        assert len(manager.execute(statement).fetchall()) == 1
+        with tenant(manager, BICIS):
+            assert manager.execute(statement).fetchall() == []
 
 
 def test_scripts_that_read_customers_words_cannot_use_any_of_it(seeded_database: Database) -> None:

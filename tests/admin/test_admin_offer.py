@@ -133,6 +133,33 @@ def test_a_channel_that_cannot_be_is_refused(office: Office, given: dict[str, An
     assert office.rows("select 1 from alert_channels") == [] and office.windmill.secrets == {}
 
 
+def test_the_operators_have_channels_of_their_own(office: Office) -> None:
+    theirs = {"operators": True}
+    secret = "https://hooks.example.com/T0/secret-part"
+    status, made = office.call("save_channel", OPERATOR, {**theirs, "webhook": secret}, name="on_call")
+    assert (status, made["target"]) == (200, "f/ops/channel-on_call")
+    assert office.windmill.secrets == {made["target"]: secret}
+    changed = office.call("save_channel", OPERATOR, {**theirs, "minimum_severity": "critical"}, name="on_call")[1]
+    assert (changed["kind"], changed["minimum_severity"]) == ("webhook", "critical")
+    assert office.rows("select organization_id, name from alert_channels") == [
+        {"organization_id": None, "name": "on_call"}
+    ]
+    mine = office.call("save_channel", BICIS_KEY, {"email": "taller@bicis.example"}, name="on_call")[1]
+    assert office.call("show_organization", BICIS_KEY)[1]["channels"] == [mine]
+    entries = office.call("list_audit_log", OPERATOR, {"operators": "true"})[1]["entries"]
+    assert [(entry["action"], entry["target"]) for entry in entries] == [("save_channel", "channel")] * 2
+    assert office.call("list_audit_log", OPERATOR, theirs)[1]["entries"][0]["action"] == "list_audit_log"
+
+
+def test_only_operators_speak_for_the_operators(office: Office) -> None:
+    email = {"email": "a@b.example"}
+    for action, given, name in (("save_channel", email, {"name": "x"}), ("list_audit_log", {}, {})):
+        assert office.call(action, BICIS_KEY, {**given, "operators": True}, **name)[0] == 403
+        assert office.call(action, OPERATOR, {**given, "operators": True, "organization": BICIS}, **name)[0] == 422
+        assert office.call(action, OPERATOR, {**given, "operators": "perhaps", "organization": BICIS}, **name)[0] == 422
+    assert office.rows("select 1 from alert_channels") == []
+
+
 def test_operators_say_for_whom(office: Office) -> None:
     assert office.call("set_prices", OPERATOR, {"prices": [], "organization": "bicis-ribera"})[0] == 200
     assert office.call("save_channel", OPERATOR, {"email": "a@b.example"}, name="x")[0] == 422
