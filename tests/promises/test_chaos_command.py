@@ -2,14 +2,19 @@
 
 import argparse
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from local.chaos import run
+from local.chaos import run, step_scenarios
 from local.chaos.findings import Findings
 from local.chaos.scenario import SCENARIOS, Run, Size
 from local.cli import build_parser
@@ -115,6 +120,43 @@ def test_rounds_of_an_interrupted_run_count(tmp_path: Path) -> None:
     assert (found.accepted, found.slowest) == (4, 3.0)
     run.Results(file).add("load", found, 1.0)
     assert run.Results(file).done["load"]["accepted"] == 4
+
+
+def test_a_kill_that_did_not_come_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [("plain", "send_reply", f"after commit {n}") for n in (1, 2)]
+    waves: list[list[Any]] = []
+
+    class Pretended(Run):
+        def wave(self, cases: list[Any], **_: Any) -> Findings:
+            waves.append(cases)
+            unmet = ["kill send_reply after commit 2"] if len(waves) in (1, 2) else []
+            return Findings(conversations=len(cases), not_met=len(unmet), unmet=unmet)
+
+    monkeypatch.setattr(step_scenarios, "points", lambda run: places)
+    monkeypatch.setattr(step_scenarios, "case_at", lambda run, place, act: place)
+    found = SCENARIOS["killed_at_every_point"].run(Pretended(cast(Any, None), Size(1000), lambda line: None))
+    assert waves == [places, places, [places[1]] * 2]
+    assert (found.conversations, found.not_met, found.unmet) == (6, 0, [])
+
+
+def test_ended_by_a_signal_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, "DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "local.cli", "chaos", "--only", "real_deadlocks"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        folder = next(found[1] for line in process.stdout if (found := re.search(r"installation in (\S+),", line)))
+        # Somewhere in the middle: its servers are starting, or it has begun.
+        next(line for line in process.stdout if "real_deadlocks" in line)
+        process.terminate()
+        assert process.wait(60) == 130
+    assert not Path(folder).exists()
+    assert [line for line in command_lines() if folder in line] == []
+
+
+def command_lines() -> Iterator[str]:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield file.read_text().replace("\0", " ")
 
 
 def test_on_a_real_windmill_what_needs_traps_is_left_out(
