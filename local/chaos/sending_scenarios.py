@@ -74,11 +74,12 @@ def model_cases(run: Run) -> list[Case]:
     passing = ["busy2", "empty1", "broken2", "reset1", "cut1", "page1", "tool1", "tool2", "invalid1"]
     lasting = ["broken", "empty", "invalid", "tool"] + ([] if run.size.short else ["hang"])
 
-    def case_of(words: str, **flags: Any) -> Case:
-        return world.case(f"the model: {words}", lambda case: world.write(case, f"!{words}"), **flags)
+    def case_of(words: str, *, fallback: bool) -> Case:
+        return world.case(f"the model: {words}", lambda case: world.write(case, f"!{words}"), fallback=fallback)
 
-    cases = [case_of(words) for words in passing for _ in range(few)]
-    return cases + [case_of(words, fallback=True) for words in lasting for _ in range(few)]
+    sorts = [(words, False) for words in passing] + [(words, True) for words in lasting]
+    # One of each after the other: models that hang all at once would take every worker.
+    return [case_of(words, fallback=fallback) for _ in range(few) for words, fallback in sorts]
 
 
 @scenario()
