@@ -72,9 +72,13 @@ class Desk:
             return self.organization(wanted)
         if wanted is not None:
             raise invalid("operators", "and organization are two places: name one")
+        self.require_operator()
+        return None
+
+    def require_operator(self) -> None:
+        """Raises ApiError 403 for a tenant's key."""
         if not self.is_operator:
             raise ApiError(403, "operators_only", "only operators of the installation may do this")
-        return None
 
     @contextmanager
     def work(self, organization_id: str | None) -> Iterator[Record]:
@@ -145,8 +149,10 @@ def open_desk(action: str, request: dict[str, Any] | None, *, operators_only: bo
             caller = Caller("windmill", os.environ.get("WM_USERNAME") or "unknown")
         else:
             caller = authenticate(connection, request, operators=True)
-            if operators_only and caller.organization_id is not None:
-                raise ApiError(403, "operators_only", "only operators of the installation may do this")
+        desk = Desk(connection, caller, action)
+        if request is not None:
+            if operators_only:
+                desk.require_operator()
             caller.require("admin")
             refuse_problem(request)
-        yield Desk(connection, caller, action)
+        yield desk

@@ -56,7 +56,8 @@ def main(
             given |= {"kind": "email", "target": http.text("email", email, most=254, **EMAIL)}
         if webhook is not None:
             webhook = http.public_url("webhook", webhook)
-            folder = "f/ops" if operators else f"f/integrations/{keys['organization_id']}"
+            owner = keys["organization_id"]
+            folder = f"f/integrations/{owner}" if owner else "f/ops"
             given |= {"kind": "webhook", "target": f"{folder}/channel-{keys['name']}"}
         if minimum_severity is not None:
             given["minimum_severity"] = http.choice("minimum_severity", minimum_severity, SEVERITIES)

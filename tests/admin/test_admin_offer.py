@@ -160,6 +160,12 @@ def test_only_operators_speak_for_the_operators(office: Office) -> None:
     assert office.rows("select 1 from alert_channels") == []
 
 
+def test_a_flag_that_comes_as_text_counts_as_it_says(office: Office) -> None:
+    given = {"operators": "false", "webhook": "https://hooks.example.com/x"}
+    status, made = office.call("save_channel", BICIS_KEY, given, name="desk")
+    assert (status, made["target"]) == (200, f"f/integrations/{BICIS}/channel-desk")
+
+
 def test_operators_say_for_whom(office: Office) -> None:
     assert office.call("set_prices", OPERATOR, {"prices": [], "organization": "bicis-ribera"})[0] == 200
     assert office.call("save_channel", OPERATOR, {"email": "a@b.example"}, name="x")[0] == 422
